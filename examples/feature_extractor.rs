@@ -73,7 +73,7 @@ fn main() -> Result<()> {
             blocks.push([vec![block.clone()], extractor.features(&block)?].concat());
         }
         let layer = |i| Tensor::cat(&blocks.iter().map(|block| &block[i]).collect::<Vec<_>>(), 0);
-        Ok((0..=model.dbn.rbms.len()).map(layer).collect::<candle_core::Result<_>>()?)
+        Ok((0..=model.dbn.depth()).map(layer).collect::<candle_core::Result<_>>()?)
     };
 
     let test = training.held_out.as_ref().context("the data have no test part")?;

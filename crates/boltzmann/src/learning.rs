@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use rbm_core::estimate::Correlations;
 use rbm_core::estimate::monitor::Activity;
+use rbm_core::estimate::{Correlations, pseudo_likelihoods, stochastic_pseudo_likelihood};
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::Schedule;
 use rbm_core::learning::train::{
@@ -17,12 +17,9 @@ use rbm_core::learning::train::{
 };
 use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
 use rbm_core::model::{Boltzmann, Coupling, Machine};
-use rbm_core::ops::device::to_host;
 use rbm_core::rows::Fingerprint;
 use rbm_core::state::{State, get, with_prefix, without_prefix};
-use rbm_core::{
-    Batches, Checkpoint, Error, PseudoLikelihood, Rbm, Result, Rng, Rows, Sgd, Stateful, Trainer,
-};
+use rbm_core::{Batches, Checkpoint, Error, Rbm, Result, Rng, Rows, Sgd, Stateful, Trainer};
 use serde::{Deserialize, Serialize};
 
 use crate::activity::look;
@@ -39,6 +36,8 @@ const MEASURED: usize = 1000;
 const CHECKED: usize = 20;
 const RESAMPLED: usize = 2000;
 const RESAMPLED_SWEEPS: usize = 500;
+/// The stream that chooses whose pseudo-likelihood is looked at.
+const PSEUDO_LIKELIHOOD: u64 = 7;
 const MODEL: &str = "boltzmann";
 /// What stands before the names of what a training remembers.
 const MEMORY: &str = "memory";
@@ -321,13 +320,22 @@ impl Learner {
         train::run(&mut stage, cursor, rng, observer)
     }
 
-    /// Σ_i log p(x_i | all others) of each case `(n, visible)`, nats; differentiable. Of a machine without hidden units.
+    /// Σ_i log p(x_i | all other observed units) of each case `(n, visible)`, nats: hidden units are summed out. None where these are
+    /// coupled with each other, for measurements beside hidden units, and for machines that learn labels.
     ///
     /// # Errors
     ///
-    /// For a machine with hidden units, and cases of another width.
-    pub fn log_pseudo_likelihood(&self, cases: &Tensor) -> Result<Tensor> {
-        PseudoLikelihood::log_likelihoods(&self.machine, cases)
+    /// For cases of another width.
+    pub fn pseudo_likelihoods(&self, cases: &Tensor) -> Result<Option<Vec<f64>>> {
+        match self.has_pseudo_likelihood() {
+            true => Ok(Some(pseudo_likelihoods(&self.machine, cases)?)),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether [`Learner::pseudo_likelihoods`] has any.
+    pub fn has_pseudo_likelihood(&self) -> bool {
+        has_pseudo_likelihood(&self.machine, &self.shape)
     }
 
     /// `count` configurations of the visible units after so many sweeps from their own biases, `(count, visible)`.
@@ -480,12 +488,13 @@ impl Stage for LearnerStage<'_> {
     }
 
     fn end_epoch(&mut self, metrics: EpochMetrics) -> Result<EpochMetrics> {
-        let mean = |x: Tensor| -> Result<f64> {
-            Ok(to_host(&x.detach().mean_all()?)?.to_scalar::<f64>()?)
-        };
         let metrics = self.fit.end_epoch(metrics)?;
-        let pseudo_log_likelihood = match self.shape.hidden.is_empty() {
-            true => Some(mean(PseudoLikelihood::log_likelihoods(self.machine, &self.measured)?)?),
+        let pseudo_log_likelihood = match has_pseudo_likelihood(self.machine, self.shape) {
+            true => {
+                // The same units of the same cases at every epoch.
+                let mut rng = Rng::new(self.learning.seed).split(PSEUDO_LIKELIHOOD);
+                Some(stochastic_pseudo_likelihood(self.machine, &self.measured, &mut rng)?)
+            }
             false => None,
         };
         let (mean_free_energy, hidden_layers) =
@@ -572,4 +581,12 @@ fn checkpoint(
     };
     let tensors = parameters.chain(greedy).chain(with_prefix(MEMORY, memory)).collect();
     Ok(Checkpoint { tensors, record })
+}
+
+/// Whether the probability of each observed unit given all others is known: no hidden unit is coupled with another, and there is none beside
+/// measurements. Of labels cases may say nothing.
+fn has_pseudo_likelihood(machine: &Machine, shape: &Shape) -> bool {
+    let rest = machine.rest();
+    let is_known = shape.labels.is_none() && rest.units().width() == shape.observed();
+    is_known && (shape.hidden.is_empty() || rest.discrete().is_some())
 }

@@ -28,7 +28,8 @@ use rbm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::Dbn;
-use crate::network::dbn::{join_labels, label_codes, up};
+use crate::network::dbn::up;
+use crate::network::top::{join_labels, label_codes, label_posterior};
 use rbm_core::model::conditional_layer::delta_rule;
 
 /// Whether the cases of a deep layer are computed once, before the layer learns, or anew for every mini-batch.
@@ -213,14 +214,14 @@ pub struct Propagated<'a> {
 impl Propagated<'_> {
     /// What becomes of `cases` whose labels are these.
     fn above(&self, cases: &Tensor, labels: Option<Vec<u32>>) -> Result<Tensor> {
-        let x = up(&self.dbn.rbms[..self.layer], cases)?.detach();
-        let Some(classes) = self.dbn.classes.filter(|_| self.layer + 1 == self.dbn.rbms.len())
-        else {
+        let below = self.dbn.below_top();
+        let x = up(below.get(..self.layer).unwrap_or(below), cases)?.detach();
+        let Some(top) = self.dbn.class_rbm().filter(|_| self.layer + 1 == self.dbn.depth()) else {
             return Ok(x);
         };
         let codes = match labels {
-            Some(labels) => label_codes(&labels, classes, x.dtype(), x.device())?,
-            None => self.dbn.label_posterior(&x)?,
+            Some(labels) => label_codes(&labels, top.classes(), x.dtype(), x.device())?,
+            None => label_posterior(top, &x)?,
         };
         join_labels(&x, &codes)
     }
@@ -232,7 +233,7 @@ impl Rows for Propagated<'_> {
     }
 
     fn width(&self) -> usize {
-        self.dbn.rbms[self.layer].visible().units().width()
+        self.dbn.rbm(self.layer).visible().units().width()
     }
 
     fn rows(&self, indices: &[u32]) -> Result<Tensor> {
@@ -292,7 +293,7 @@ impl UpDown {
             wake.push(rbm.sample_hidden(&wake[layer], rng)?);
         }
         let penultimate = &wake[below.len()];
-        let visible = match (dbn.classes, codes) {
+        let visible = match (dbn.classes(), codes) {
             (None, _) => penultimate.clone(),
             (Some(_), Some(codes)) => join_labels(penultimate, codes)?,
             (Some(_), None) => {
@@ -334,7 +335,7 @@ impl UpDown {
 
     fn ascend(&mut self, dbn: &Dbn, vars: &[&Var], ascents: &[Ascent]) -> Result<()> {
         self.optimizer.ascend(vars, ascents)?;
-        dbn.rbms.iter().try_for_each(Rbm::constrain)?;
+        dbn.rbms().try_for_each(Rbm::constrain)?;
         dbn.generative.iter().try_for_each(|layer| layer.units.constrain())
     }
 }

@@ -100,12 +100,12 @@ fn features_are_those_of_the_network_whatever_its_units() {
 fn labels_are_averaged_over_and_learned() {
     for layers in [&["gaussian:6", "4", "relu:3"][..], &["gaussian:6", "3"]] {
         let Model { dbn, .. } = model(layers, false);
-        let mut rbms = dbn.rbms;
+        let mut rbms = dbn.into_rbms();
         let top = rbms.pop().unwrap();
         let below = top.visible().units();
         let joint =
             model(&[&format!("{below}+potts(5):1"), &top.hidden().units().to_string()], false);
-        rbms.extend(joint.dbn.rbms);
+        rbms.extend(joint.dbn.into_rbms());
         let dbn = Dbn::with_labels(rbms, 5).unwrap();
         let model = Model::from(dbn);
         let x = normal((5, 6), 1);

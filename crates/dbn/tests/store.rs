@@ -58,7 +58,7 @@ fn what_is_saved_is_what_is_loaded() {
         m.classifier.as_ref().unwrap().logits(&m.prepare(&x).unwrap()).unwrap().to_vec2::<f32>()
     };
     assert_eq!(logits(&loaded).unwrap(), logits(&model).unwrap());
-    assert_eq!(Model::load(dir.path(), &Device::Cpu).unwrap().dbn.rbms.len(), 2);
+    assert_eq!(Model::load(dir.path(), &Device::Cpu).unwrap().dbn.depth(), 2);
 }
 
 /// A network with label units and a way down of its own.

@@ -3,12 +3,19 @@
 
 mod common;
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Tensor, Var};
-use common::numbered::{lateral, layer, matrix, numbers, with_hidden};
+use common::numbered::{lateral, layer, matrix, numbers, ten, with_hidden};
+use rbm_core::estimate::monitor::Monitor;
+use rbm_core::estimate::{
+    pseudo_likelihoods, stochastic_pseudo_likelihood, visible_pseudo_likelihoods,
+};
 use rbm_core::learning::positive::{Start, best_mean_field, lower_bounds, mean_field};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
 use rbm_core::model::{Boltzmann, Cliques, Coupling, Machine};
+use rbm_core::units::States;
 use rbm_core::{
     Averages, Discrete, Exact, Gradient, Layer, NegativePhase, Phase, PositivePhase,
     PseudoLikelihood, Rbm, Rng, Transform, Units,
@@ -365,7 +372,7 @@ fn the_gradient_of_the_pseudo_likelihood_is_its_derivative() {
         let positive = phase(&machine, 8, 3);
         let negative = PseudoLikelihood.averages(&machine, &positive, &mut Rng::new(0)).unwrap();
         let gradient = Gradient::of(Averages::of(&machine, &positive).unwrap(), negative).unwrap();
-        let objective = PseudoLikelihood::log_likelihoods(&machine, &positive.visible).unwrap();
+        let objective = visible_pseudo_likelihoods(&machine, &positive.visible).unwrap();
         let expected = derivatives(&machine, &objective.mean_all().unwrap());
         for (found, expected) in tensors(&machine, &gradient).iter().zip(&expected) {
             assert_close(units, found, expected, 1e-12);
@@ -381,6 +388,87 @@ fn the_gradient_of_the_pseudo_likelihood_is_its_derivative() {
         Machine::of_cliques(&[2; 3], &[(&[0, 1, 2], &[0.0; 8])], DType::F64, &CPU).unwrap();
     let refused = PseudoLikelihood.averages(&cliques, &phase(&cliques, 2, 1), &mut Rng::new(0));
     assert!(refused.unwrap_err().to_string().contains("found cliques"));
+}
+
+/// Catches couplings among the cases' units that the pseudo-likelihood forgets, or counts for the unit itself; what hidden units say; the exact way
+/// of machines without hidden units beside the way of those with them.
+#[test]
+fn pseudo_likelihoods_are_those_of_the_table() {
+    for (name, machine) in machines().into_iter().take(3).chain([("visible", ten("spin"))]) {
+        let rest = machine.rest();
+        let cases = all(rest);
+        let (rows, scores) = (cases.to_vec2::<f64>().unwrap(), machine.free_energy(&cases));
+        let scores: Vec<f64> = flat(&scores.unwrap()).into_iter().map(|free| -free).collect();
+        let sites = rest.support().into_iter().flat_map(|support| {
+            let width = if let States::OneOf(states) = support.states { states } else { 1 };
+            support.columns.step_by(width).map(move |start| start..start + width)
+        });
+        let sites: Vec<_> = sites.collect();
+        let of_case = |case: &Vec<f64>, score: f64| {
+            let of_site = |site: &Range<usize>| {
+                let agrees = |other: &[f64]| {
+                    (0..case.len()).all(|i| site.contains(&i) || other[i] == case[i])
+                };
+                let ways = rows.iter().zip(&scores).filter(|(other, _)| agrees(other));
+                score - ways.map(|(_, score)| score.exp()).sum::<f64>().ln()
+            };
+            sites.iter().map(of_site).sum::<f64>()
+        };
+        let expected: Vec<f64> =
+            rows.iter().zip(&scores).map(|(case, score)| of_case(case, *score)).collect();
+        let found = pseudo_likelihoods(&machine, &cases).unwrap();
+        assert_close(name, &found, &expected, 1e-10);
+        // One unit of each case, often enough: what is drawn has all units of all cases in its mean.
+        let mean = expected.iter().sum::<f64>() / expected.len() as f64;
+        let mut rng = Rng::new(1);
+        let draws: Vec<f64> = (0..400)
+            .map(|_| stochastic_pseudo_likelihood(&machine, &cases, &mut rng).unwrap())
+            .collect();
+        let average = draws.iter().sum::<f64>() / 400.0;
+        let variance = draws.iter().map(|x| (x - average).powi(2)).sum::<f64>() / 399.0;
+        let error = (variance / 400.0).sqrt().max(1e-12);
+        assert!((average - mean).abs() < 4.0 * error, "{name}: {average} is not {mean} ± {error}");
+    }
+    let cliques = machines().remove(3).1;
+    let refused = pseudo_likelihoods(&cliques, &all(cliques.rest())).unwrap_err();
+    assert!(refused.to_string().contains("found cliques"), "{refused}");
+}
+
+/// A machine of two layers is watched as the restricted one that it is; couplings among the visible units are part of what they are.
+#[test]
+fn machines_are_watched_as_restricted_ones_are() {
+    let (bias, hidden) = (numbers(6, 6, 0.5), numbers(7, 4, 0.5));
+    let weights = || matrix(numbers(3, 24, 1.0), 6, 4);
+    let layers = || (layer("bernoulli:6", &bias), layer("bernoulli:4", &hidden));
+    let rbm = Rbm::from_parts(layers().0, layers().1, weights()).unwrap();
+    let machine = |couplings| Machine::new(vec![layers().0, layers().1], couplings).unwrap();
+    let dense = || Coupling::Dense { layers: [0, 1], weights: weights() };
+    let cases = all(rbm.visible());
+    let held_out = cases.narrow(0, 5, 9).unwrap();
+    let monitor = Monitor { train: cases.clone(), held_out: Some(held_out), rng: Rng::new(3) };
+    let [found, expected] = [&machine(vec![dense()]) as &dyn Boltzmann, &rbm].map(|machine| {
+        let report = monitor.report(machine).unwrap();
+        report.check(machine, &[]).unwrap();
+        [
+            report.reconstruction_error,
+            report.pseudo_likelihood.unwrap(),
+            report.free_energy,
+            report.free_energy_gap.unwrap(),
+            report.hidden_activity,
+            report.mean_weight,
+        ]
+    });
+    assert_close("two layers", &found, &expected, 1e-12);
+    // A pair that is nearly always alike: each is reconstructed from the other.
+    let mut upper = vec![0.0; 15];
+    upper[0] = 20.0;
+    let pair = machine(vec![dense(), lateral(0, 6, &upper, 1)]);
+    let report = monitor.report(&pair).unwrap();
+    assert!(report.reconstruction_error > found[0] + 1e-3 && report.free_energy < found[2]);
+    let none = Monitor { train: all(ten("spin").rest()), held_out: None, rng: Rng::new(3) };
+    let report = none.report(&ten("spin")).unwrap();
+    assert_eq!((report.dead_units, report.hidden_activity), (0, 0.0));
+    assert!(report.pseudo_likelihood.unwrap() < 0.0);
 }
 
 fn centred(machine: &dyn Boltzmann, cases: &Tensor) -> Gradient {

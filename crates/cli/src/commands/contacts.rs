@@ -184,9 +184,10 @@ impl ContactModel {
             return Ok(Self { couplings, sites, letters, graph: Some(graph) });
         }
         let model = inputs::load_model(run, &Device::Cpu)?;
-        let [rbm] = &model.dbn.rbms[..] else {
+        if model.dbn.depth() > 1 {
             bail!("{}: expected a single machine, found a stack", run.display());
-        };
+        }
+        let rbm = model.dbn.top();
         let visible = rbm.visible().units();
         let letters = sample::letters(&model, "contacts").ok().as_ref().map(words);
         let part = match data {

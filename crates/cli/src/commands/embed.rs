@@ -87,7 +87,7 @@ impl Feature {
     fn columns(&self, model: &Model) -> FeatureNames {
         match self {
             Self::Layer(layer) => {
-                FeatureNames::Numbered(model.dbn.rbms[*layer].hidden().units().width())
+                FeatureNames::Numbered(model.dbn.rbm(*layer).hidden().units().width())
             }
             Self::Class => FeatureNames::Class,
             Self::Prediction => FeatureNames::Numbered(1),
@@ -135,7 +135,7 @@ pub fn embed(args: &Embed, bars: &MultiProgress) -> Result<()> {
 
 /// The features that `text` means.
 fn wanted(text: &str, model: &Model) -> Result<Vec<Feature>> {
-    let count = model.dbn.rbms.len();
+    let count = model.dbn.depth();
     match text {
         "all" => Ok((0..count).map(Feature::Layer).collect()),
         "top" => Ok(vec![Feature::Layer(count - 1)]),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use candle_boltzmann::Summation;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_dbn::data::Alphabet;
 use candle_dbn::estimate::KeptPartition;
 use candle_dbn::estimate::likelihood::{self, Sampling, Scores, TOLERANCE};
@@ -35,7 +35,7 @@ const PASSES: u32 = 10;
   dbn score runs/bm --cases held-out                   of a Boltzmann machine too
 Columns: row, label and name where there are any; free_energy in nats, −log p but for a constant, low where a case \
 is probable; log_likelihood and its error where log Z is known: exactly, or from dbn evaluate --likelihood --both, which \
-keeps it; pseudo_likelihood of a single machine; probability_CLASS, or the prediction of a target. Of a stack free_energy is variational, and log_likelihood a lower bound; of a belief net there is the bound alone.
+keeps it; pseudo_likelihood of a machine whose hidden units are not coupled with each other; probability_CLASS, or the prediction of a target. Of a stack free_energy is variational, and log_likelihood a lower bound; of a belief net there is the bound alone.
 Of mutants log_ratio is log p(mutant) − log p(sequence), which needs no log Z.")]
 pub struct Score {
     /// Folder of the run, or user/name[@revision] on the Hub
@@ -98,7 +98,7 @@ pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
         true => {
             let letters = sample::letters(&scored.model, "--mutants, --scan")?;
             ensure!(
-                scored.model.dbn.rbms.len() == 1,
+                scored.model.dbn.depth() == 1,
                 "--mutants, --scan: expected a single machine: of a stack bounds would be compared"
             );
             write_mutants(args, &scored, &letters, bars)
@@ -201,7 +201,7 @@ impl<'a> ScoredNetwork<'a> {
         let mut named = vec![single("free_energy")];
         if self.log_partition.is_some() {
             let bound =
-                if model.dbn.rbms.len() > 1 { "log_likelihood_bound" } else { "log_likelihood" };
+                if model.dbn.depth() > 1 { "log_likelihood_bound" } else { "log_likelihood" };
             named.extend([single(bound), single("log_likelihood_error")]);
         }
         let answers = [model.classes().is_some(), model.regressor.is_some()];
@@ -245,10 +245,9 @@ impl<'a> ScoredMachine<'a> {
         Ok(Self { args, machine, cases, log_partition })
     }
 
-    /// A line a case: free energy, log p where log Z is known, and without hidden units the pseudo-likelihood.
+    /// A line a case: free energy, log p where log Z is known, and the pseudo-likelihood where no hidden units are coupled.
     fn of_cases(&self) -> Result<()> {
         let (learner, cases) = (&self.machine.learner, &self.cases);
-        let has_hidden = !learner.shape().hidden.is_empty();
         let first = learner.posterior(&cases.values.narrow(0, 0, 1)?)?;
         let is_bound = first.summation != Summation::Exact;
         if is_bound {
@@ -261,7 +260,7 @@ impl<'a> ScoredMachine<'a> {
             let name = if is_bound { "log_likelihood_bound" } else { "log_likelihood" };
             named.extend([single(name), single("log_likelihood_error")]);
         }
-        if !has_hidden {
+        if learner.has_pseudo_likelihood() {
             named.push(single("pseudo_likelihood"));
         }
         let blocks = rows::blocks(&cases.values).map(|block| -> Result<Vec<Tensor>> {
@@ -271,9 +270,8 @@ impl<'a> ScoredMachine<'a> {
             let energies: Vec<f64> = energies.map(|energy| energy + cases.log_volume).collect();
             let mut columns = vec![tables::column(&energies)?];
             columns.extend(self.log_likelihood(&energies)?);
-            if !has_hidden {
-                let found = learner.log_pseudo_likelihood(&block)?.detach().to_dtype(DType::F64)?;
-                let found = found.to_vec1::<f64>()?.into_iter().map(|x| x - cases.log_volume);
+            if let Some(found) = learner.pseudo_likelihoods(&block)? {
+                let found = found.into_iter().map(|x| x - cases.log_volume);
                 columns.push(tables::column(&found.collect::<Vec<_>>())?);
             }
             Ok(columns)

@@ -114,7 +114,7 @@ impl Evaluation {
             }
             _ => None,
         };
-        let found = match (&prepared.labels, &model.classifier, model.dbn.classes) {
+        let found = match (&prepared.labels, &model.classifier, model.dbn.classes()) {
             (Some(labels), Some(classifier), _) => Some((labels, classifier.predict(&cases)?)),
             (Some(labels), None, Some(_)) => {
                 model.dbn.check_labels(labels)?;
@@ -136,13 +136,13 @@ impl Evaluation {
             .as_ref()
             .map(|(labels, found)| found.iter().zip(*labels).filter(|(a, b)| a != b).count());
         let is_recognised = found.is_some() && model.classifier.is_none();
-        let mut layers = Vec::with_capacity(model.dbn.rbms.len());
+        let mut layers = Vec::with_capacity(model.dbn.depth());
         // Where not all cases count as much, a layer is looked at through as many draws of them.
         let drawn = match &prepared.weights {
             Some(_) => prepared.select(&prepared.representative(prepared.len()))?,
             None => prepared.clone(),
         };
-        for (i, rbm) in model.dbn.rbms.iter().enumerate() {
+        for (i, rbm) in model.dbn.rbms().enumerate() {
             let (cases, labels) = (&drawn.cases, drawn.labels.as_deref());
             let train = Propagated { cases, labels, dbn: &model.dbn, layer: i };
             let monitor = Monitor { train, held_out: None, rng: Rng::new(seed) };
@@ -158,8 +158,8 @@ impl Evaluation {
         }
         // Of a case that is not known as a whole there is no probability.
         let exact = !part.cases.may_miss()
-            && model.dbn.rbms.len() == 1
-            && model.dbn.classes.is_none()
+            && model.dbn.depth() == 1
+            && model.dbn.classes().is_none()
             && !has_own_draws(&model.dbn.visible_units())
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
                 .iter()

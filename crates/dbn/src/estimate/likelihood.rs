@@ -295,7 +295,7 @@ impl Default for Sampling {
 /// As `cases` where rows cannot be read, and for another width.
 pub fn path(model: &Model, prepared: &View) -> Result<AnnealingPath> {
     let dbn = &model.dbn;
-    let layer = dbn.rbms.len() - 1;
+    let layer = dbn.depth() - 1;
     AnnealingPath::from_cases(dbn.top(), &Propagated { cases: prepared, labels: None, dbn, layer })
 }
 
@@ -317,14 +317,14 @@ impl Scores {
     /// For cases of another width, or on another device.
     pub fn of(model: &Model, prepared: &Tensor, sampling: Sampling) -> Result<Self> {
         let rbm = model.dbn.top();
-        if model.dbn.rbms.len() > 1 {
+        if model.dbn.depth() > 1 {
             let mut rng = Rng::new(sampling.seed).split(BOUND);
             let found = Bound::of(&model.dbn, prepared, sampling.passes, &mut rng)?;
             let free_energy = found.mean.into_iter().map(|weight| -weight).collect();
             return Ok(Self { free_energy, pseudo_likelihood: None });
         }
         let Self { free_energy, .. } = Self::free_energies(model, prepared)?;
-        let is_alone = model.dbn.classes.is_none() && rbm.visible().discrete().is_some();
+        let is_alone = model.dbn.classes().is_none() && rbm.visible().discrete().is_some();
         let is_short = is_alone && pseudo_likelihood_stride(rbm, prepared.dim(0)?) == 1;
         let pseudo_likelihood = match is_short {
             true => Some(estimate::pseudo_likelihoods(rbm, prepared)?),
@@ -365,7 +365,7 @@ fn free_energy(model: &Model, part: &Examples, sampling: Sampling) -> Result<Fre
     if cases.count() == 0 {
         return Err(Error::invalid("a likelihood", "at least one case", "none"));
     }
-    if model.dbn.rbms.len() > 1 {
+    if model.dbn.depth() > 1 {
         let mut rng = Rng::new(sampling.seed).split(BOUND);
         let found = Bound::of(&model.dbn, cases, sampling.passes, &mut rng)?;
         let gains = found.weighted.iter().zip(&found.mean).map(|(weighted, mean)| weighted - mean);

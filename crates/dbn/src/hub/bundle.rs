@@ -113,7 +113,7 @@ impl ModelBundle {
     ) -> Result<Self> {
         let dir = dir.as_ref();
         let model = Model::load(dir, &candle_core::Device::Cpu)?;
-        if count == model.dbn.rbms.len() {
+        if count == model.dbn.depth() {
             return Self::of(dir, reference);
         }
         let model = model.first_layers(count)?;

@@ -1,20 +1,16 @@
-//! The network: machines on top of each other, and label units beside the units of the top one.
-//!
-//! Label units are a site of one-hot units on the visible side of the top machine, after those of the layer below. It learns
-//! pictures and their labels together, so that it can be asked for either by the other (Hinton, Osindero, Teh 2006, §5 and
-//! §6.1). What it says of the labels is [`ClassRbm`]'s.
+//! The network: machines on top of each other.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
+use rbm_core::model::ConditionalLayer;
 use rbm_core::sampling::Chains;
 use rbm_core::{ClassRbm, Error, Gibbs, Kernel, Rbm, Result, Rng, Units};
 
-use rbm_core::model::ConditionalLayer;
+use super::top::Top;
 
 /// A deep belief network: the hidden units of each machine are the visible ones of the next.
 ///
 /// The top machine is undirected; below it the network generates downwards and recognises upwards (Hinton, Osindero, Teh 2006):
-/// with the same weights after greedy learning, with weights of their own where [`Dbn::generative`] has them. `rbms[0]` is the
-/// lowest.
+/// with the same weights after greedy learning, with weights of their own where [`Dbn::generative`] has them.
 ///
 /// It sees data as they are prepared: shifted and scaled. A [`Model`](crate::Model) prepares them, and is what files hold.
 ///
@@ -38,16 +34,14 @@ use rbm_core::model::ConditionalLayer;
 /// ```
 #[derive(Debug)]
 pub struct Dbn {
-    /// The machines from the bottom up; at least one, and neighbours agree on their common layer's width.
-    pub rbms: Vec<Rbm>,
-    /// How many classes the label units beside the top machine's other visible units tell apart, if there are any.
-    pub classes: Option<usize>,
+    below: Vec<Rbm>,
+    top: Top,
     /// What makes layer i of the layer above it, one for each machine below the top; none while the machines' own weights do.
     pub generative: Vec<ConditionalLayer>,
 }
 
 impl Dbn {
-    /// A stack of these machines.
+    /// A stack of these machines, from the bottom up.
     ///
     /// # Errors
     ///
@@ -65,37 +59,24 @@ impl Dbn {
         Self::of(rbms, Some(classes))
     }
 
-    fn of(rbms: Vec<Rbm>, classes: Option<usize>) -> Result<Self> {
-        let Some(top) = rbms.last() else {
+    fn of(mut rbms: Vec<Rbm>, classes: Option<usize>) -> Result<Self> {
+        let Some(top) = rbms.pop() else {
             return Err(Error::invalid("a deep belief network", "at least one layer", "none"));
         };
-        let layers = rbms.len();
-        if let Some(classes) = classes {
-            let units = top.visible().units();
-            let site = Units::Potts { sites: 1, states: classes };
-            if units.groups().len() < 2
-                || units.groups().last().map(|(_, last)| *last) != Some(&site)
-            {
-                let what = format!("the visible units of layer {layers}");
+        let visible = |layer: usize| format!("the visible units of layer {}", layer + 1);
+        for (i, pair) in rbms.windows(2).enumerate() {
+            let (expected, found) = (pair[0].hidden().units(), pair[1].visible().units());
+            if expected != found {
                 return Err(Error::invalid(
-                    what,
-                    format!("others and {site} after them"),
-                    units.to_string(),
+                    visible(i + 1),
+                    expected.to_string(),
+                    found.to_string(),
                 ));
             }
         }
-        for (i, pair) in rbms.windows(2).enumerate() {
-            let (below, above) = (pair[0].hidden().units(), pair[1].visible().units());
-            let expected = match classes {
-                Some(classes) if i + 2 == layers => with_label_units(&below, classes),
-                _ => below,
-            };
-            if expected != above {
-                let what = format!("the visible units of layer {}", i + 2);
-                return Err(Error::invalid(what, expected.to_string(), above.to_string()));
-            }
-        }
-        Ok(Self { rbms, classes, generative: Vec::new() })
+        let below = rbms.last().map(|rbm| rbm.hidden().units());
+        let top = Top::new(top, below.as_ref(), classes, &visible(rbms.len()))?;
+        Ok(Self { below: rbms, top, generative: Vec::new() })
     }
 
     /// A network with its own copy of every parameter.
@@ -105,8 +86,8 @@ impl Dbn {
     /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn try_clone(&self) -> Result<Self> {
         Ok(Self {
-            rbms: self.rbms.iter().map(Rbm::try_clone).collect::<Result<_>>()?,
-            classes: self.classes,
+            below: self.below.iter().map(Rbm::try_clone).collect::<Result<_>>()?,
+            top: self.top.try_clone()?,
             generative: self
                 .generative
                 .iter()
@@ -122,44 +103,66 @@ impl Dbn {
     /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn untie(&mut self) -> Result<()> {
         self.generative =
-            self.below_top().iter().map(ConditionalLayer::downwards).collect::<Result<_>>()?;
+            self.below.iter().map(ConditionalLayer::downwards).collect::<Result<_>>()?;
         Ok(())
     }
 
     /// The width of the data.
     pub fn width(&self) -> usize {
-        let units = self.bottom().visible().units().width();
-        if self.rbms.len() == 1 { units - self.classes.unwrap_or(0) } else { units }
+        self.visible_units().width()
     }
 
     /// The units of the data layer, without labels.
     pub fn visible_units(&self) -> Units {
-        let units = self.bottom().visible().units();
-        let mut groups: Vec<Units> =
-            units.groups().into_iter().map(|(_, units)| units.clone()).collect();
-        if self.rbms.len() > 1 || self.classes.is_none() {
-            return units;
+        match (&self.below[..], self.class_rbm()) {
+            ([], Some(top)) => top.data_units(),
+            _ => self.bottom().visible().units(),
         }
-        groups.pop();
-        match groups.pop() {
-            Some(only) if groups.is_empty() => only,
-            last => Units::Concat { groups: groups.into_iter().chain(last).collect() },
-        }
+    }
+
+    /// How many machines there are, at least 1.
+    pub fn depth(&self) -> usize {
+        self.below.len() + 1
+    }
+
+    /// The machines from the bottom up.
+    pub fn rbms(&self) -> impl DoubleEndedIterator<Item = &Rbm> {
+        self.below.iter().chain([self.top()])
+    }
+
+    /// The same, given away.
+    pub fn into_rbms(self) -> Vec<Rbm> {
+        self.below.into_iter().chain([self.top.into_rbm()]).collect()
+    }
+
+    /// Machine `layer`, of which 0 is the lowest and all above the highest are it.
+    pub fn rbm(&self, layer: usize) -> &Rbm {
+        self.below.get(layer).unwrap_or(self.top())
     }
 
     /// The layer that data are clamped to, as part of its machine.
     pub fn bottom(&self) -> &Rbm {
-        &self.rbms[0]
+        self.rbm(0)
     }
 
     /// The undirected machine on top.
     pub fn top(&self) -> &Rbm {
-        &self.rbms[self.rbms.len() - 1]
+        self.top.rbm()
     }
 
-    /// The machines below it.
+    /// The same as a machine of data and their label, where it has label units.
+    pub fn class_rbm(&self) -> Option<&ClassRbm> {
+        self.top.class_rbm()
+    }
+
+    /// How many classes the label units tell apart, if there are any.
+    pub fn classes(&self) -> Option<usize> {
+        self.class_rbm().map(ClassRbm::classes)
+    }
+
+    /// The machines below the top.
     pub fn below_top(&self) -> &[Rbm] {
-        &self.rbms[..self.rbms.len() - 1]
+        &self.below
     }
 
     /// F(v) of the lowest machine, in nats, `(batch,)`; where it has label units, these are summed out. Where recognition and
@@ -169,41 +172,20 @@ impl Dbn {
     ///
     /// For cases of another width, or on another device.
     pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
-        match self.rbms.len() {
-            1 => self.top_free_energy(v),
-            _ if self.is_machine(0) => self.bottom().free_energy(v),
-            _ => self.top_free_energy(&up(self.below_top(), v)?),
+        match &self.below[..] {
+            [bottom, ..] if self.is_machine(0) => bottom.free_energy(v),
+            below => self.top_free_energy(&up(below, v)?),
         }
     }
 
     /// Whether layer `layer` is a machine: the top always is, those below it as long as their weights serve both ways.
     pub fn is_machine(&self, layer: usize) -> bool {
-        layer + 1 == self.rbms.len() || self.generative.is_empty()
-    }
-
-    /// The top machine as one of data and their labels.
-    ///
-    /// # Errors
-    ///
-    /// Where the network has no label units.
-    pub fn class_rbm(&self) -> Result<ClassRbm<'_>> {
-        ClassRbm::of(self.top())
-    }
-
-    /// p(label | x), `(batch, classes)`, for the cases `x` `(batch, width)` of the top machine. A leaf.
-    pub(crate) fn label_posterior(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.class_rbm()?.log_probabilities(x)?.exp()?.detach())
+        layer + 1 == self.depth() || self.generative.is_empty()
     }
 
     /// The free energy of the top machine for its cases `x`; labels are summed out.
     pub(crate) fn top_free_energy(&self, x: &Tensor) -> Result<Tensor> {
-        match self.classes {
-            Some(_) => {
-                let energies = self.class_rbm()?.free_energies(x)?;
-                Ok(energies.neg()?.log_sum_exp(1)?.neg()?)
-            }
-            None => self.top().free_energy(x),
-        }
+        self.top.free_energy(x)
     }
 
     /// The mean activities of every hidden layer from the bottom up, `(batch, hidden)` each, for `v` `(batch, width)`:
@@ -214,11 +196,11 @@ impl Dbn {
     ///
     /// For cases of another width, or on another device.
     pub fn features(&self, v: &Tensor) -> Result<Vec<Tensor>> {
-        let mut features: Vec<Tensor> = Vec::with_capacity(self.rbms.len());
-        for rbm in self.below_top() {
+        let mut features: Vec<Tensor> = Vec::with_capacity(self.depth());
+        for rbm in &self.below {
             features.push(rbm.hidden_mean(features.last().unwrap_or(v))?);
         }
-        features.push(self.top_mean(features.last().unwrap_or(v))?);
+        features.push(self.top.hidden_mean(features.last().unwrap_or(v))?);
         Ok(features)
     }
 
@@ -228,7 +210,7 @@ impl Dbn {
     ///
     /// For cases of another width, or on another device.
     pub fn up(&self, v: &Tensor) -> Result<Tensor> {
-        self.top_mean(&up(self.below_top(), v)?)
+        self.top.hidden_mean(&up(&self.below, v)?)
     }
 
     /// `v` `(batch, width)` sent up to the top machine, by means, without labels.
@@ -237,7 +219,7 @@ impl Dbn {
     ///
     /// For cases of another width, or on another device.
     pub fn penultimate(&self, v: &Tensor) -> Result<Tensor> {
-        Ok(up(self.below_top(), v)?.detach())
+        Ok(up(&self.below, v)?.detach())
     }
 
     /// The visible units of the top machine given `v` `(batch, width)`, by means; its label units have the probabilities of their states.
@@ -246,19 +228,7 @@ impl Dbn {
     ///
     /// For cases of another width, or on another device.
     pub fn top_visible(&self, v: &Tensor) -> Result<Tensor> {
-        let x = self.penultimate(v)?;
-        if self.classes.is_none() {
-            return Ok(x);
-        }
-        join_labels(&x, &self.label_posterior(&x)?)
-    }
-
-    /// E[h | x] of the top machine, whose other visible units are `x`.
-    fn top_mean(&self, x: &Tensor) -> Result<Tensor> {
-        match self.classes {
-            Some(_) => self.class_rbm()?.hidden_mean(x),
-            None => self.top().hidden_mean(x),
-        }
+        self.top.with_probable_labels(self.penultimate(v)?)
     }
 
     /// The mean of the data layer, `(batch, width)`, for top-layer activities `h`: the deterministic down-pass.
@@ -267,7 +237,7 @@ impl Dbn {
     ///
     /// For activities of another width.
     pub fn down(&self, h: &Tensor) -> Result<Tensor> {
-        (0..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.mean_below(layer, &h, None))
+        (0..self.depth()).rev().try_fold(h.clone(), |h, layer| self.mean_below(layer, &h, None))
     }
 
     /// `v` sent up and down again through the first `layers` machines, by means.
@@ -276,10 +246,10 @@ impl Dbn {
     ///
     /// For cases of another width, or on another device.
     pub fn reconstruct(&self, v: &Tensor, layers: usize) -> Result<Tensor> {
-        let layers = layers.min(self.rbms.len());
-        let top = match layers == self.rbms.len() {
-            true => self.up(v)?,
-            false => up(&self.rbms[..layers], v)?,
+        let layers = layers.min(self.depth());
+        let top = match self.below.get(..layers) {
+            None => self.up(v)?,
+            Some(below) => up(below, v)?,
         };
         (0..layers).rev().try_fold(top, |h, layer| self.mean_below(layer, &h, Some(v)))
     }
@@ -291,7 +261,7 @@ impl Dbn {
             Some(generative) => generative.mean(h),
             None => {
                 let one = Tensor::ones((h.dim(0)?, 1), h.dtype(), h.device())?;
-                let mean = self.rbms[layer].visible_mean_like(h, like.unwrap_or(&one))?;
+                let mean = self.rbm(layer).visible_mean_like(h, like.unwrap_or(&one))?;
                 self.without_labels(layer, mean)
             }
         }
@@ -301,18 +271,13 @@ impl Dbn {
     fn sample_below(&self, layer: usize, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         match self.generative.get(layer) {
             Some(generative) => generative.sample(h, rng),
-            None => self.without_labels(layer, self.rbms[layer].sample_visible(h, rng)?),
+            None => self.without_labels(layer, self.rbm(layer).sample_visible(h, rng)?),
         }
     }
 
     /// The visible units `x` of machine `layer` `(batch, visible)` but for the label units.
     pub(crate) fn without_labels(&self, layer: usize, x: Tensor) -> Result<Tensor> {
-        match self.classes {
-            Some(classes) if layer + 1 == self.rbms.len() => {
-                Ok(x.narrow(1, 0, x.dim(1)? - classes)?.contiguous()?)
-            }
-            _ => Ok(x),
-        }
+        if layer + 1 == self.depth() { self.top.without_labels(x) } else { Ok(x) }
     }
 
     /// `count` samples `(count, width)`: `steps` Gibbs steps of the top machine, then one directed pass down, sampled in
@@ -347,16 +312,8 @@ impl Dbn {
     ///
     /// For cases of another width, or on another device.
     pub fn start_chains_at(&self, v: &Tensor, rng: &mut Rng) -> Result<Chains> {
-        let visible = self.sample_penultimate(v, rng)?;
-        let visible = match self.classes {
-            Some(classes) => {
-                let labels =
-                    Units::Potts { sites: 1, states: classes }.build(v.dtype(), v.device())?;
-                let log_probabilities = self.class_rbm()?.log_probabilities(&visible)?;
-                join_labels(&visible, &labels.sample(&log_probabilities.detach(), rng)?)?
-            }
-            None => visible,
-        };
+        let x = self.sample_penultimate(v, rng)?;
+        let visible = self.top.with_sampled_labels(x, rng)?;
         Gibbs::default().init(self.top(), visible, rng)
     }
 
@@ -366,7 +323,7 @@ impl Dbn {
     ///
     /// For cases of another width, or on another device.
     pub fn sample_penultimate(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        self.below_top().iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))
+        self.below.iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))
     }
 
     /// The data-layer means below top-layer configurations `h` `(count, hidden)`, sampling the layers between.
@@ -395,13 +352,12 @@ impl Dbn {
     ///
     /// For activities of another width.
     pub fn decode_from_top(&self, x: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        let top = self.rbms.len() - 1;
-        let x = self.without_labels(top, x.clone())?;
-        (0..top).rev().try_fold(x, |x, layer| self.sample_below(layer, &x, rng))
+        let x = self.top.without_labels(x.clone())?;
+        (0..self.below.len()).rev().try_fold(x, |x, layer| self.sample_below(layer, &x, rng))
     }
 
     fn fall_to_first_hidden(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        (1..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.sample_below(layer, &h, rng))
+        (1..self.depth()).rev().try_fold(h.clone(), |h, layer| self.sample_below(layer, &h, rng))
     }
 }
 
@@ -413,46 +369,4 @@ pub(crate) fn up(rbms: &[Rbm], v: &Tensor) -> Result<Tensor> {
 /// Whether each case has a number of draws of its own: documents of different lengths.
 pub fn has_own_draws(units: &Units) -> bool {
     matches!(units, Units::Multinomial { draws: 0, .. })
-}
-
-/// `units` with a site of `classes` label units after them.
-pub fn with_label_units(units: &Units, classes: usize) -> Units {
-    let mut groups: Vec<Units> =
-        units.groups().into_iter().map(|(_, units)| units.clone()).collect();
-    groups.push(Units::Potts { sites: 1, states: classes });
-    Units::Concat { groups }
-}
-
-/// One-hot codes `(labels.len(), classes)`.
-///
-/// # Errors
-///
-/// For a label that is not below `classes`.
-pub fn label_codes(
-    labels: &[u32],
-    classes: usize,
-    dtype: DType,
-    device: &Device,
-) -> Result<Tensor> {
-    let mut values = vec![0f32; labels.len() * classes];
-    for (row, &label) in values.chunks_mut(classes.max(1)).zip(labels) {
-        match row.get_mut(label as usize) {
-            Some(value) => *value = 1.0,
-            None => {
-                let expected = format!("below the model's {classes} classes");
-                return Err(Error::invalid("a label", expected, label.to_string()));
-            }
-        }
-    }
-    let codes = Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)?;
-    Ok(codes.to_dtype(dtype)?.to_device(device)?)
-}
-
-/// The visible side of the top machine, `(batch, width + classes)`, from the data, sent up, and the labels' codes.
-///
-/// # Errors
-///
-/// Where there are not as many rows of both.
-pub fn join_labels(x: &Tensor, codes: &Tensor) -> Result<Tensor> {
-    Ok(Tensor::cat(&[x, codes], 1)?.contiguous()?)
 }

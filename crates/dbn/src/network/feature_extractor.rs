@@ -14,7 +14,7 @@ use candle_nn::{Init, Module, VarBuilder, VarMap};
 use rbm_core::{Error, Layer, Result, Units};
 
 use crate::network::config::Config;
-use crate::network::dbn::with_label_units;
+use crate::network::top::with_label_units;
 use crate::{Model, Standardise};
 
 /// The deviation of new weights (Practical Guide §8).
@@ -114,7 +114,7 @@ impl FeatureExtractor {
     ) -> Result<Config> {
         let dir = dir.as_ref();
         let model = Model::load(dir, device)?;
-        let top = model.dbn.rbms.len() - 1;
+        let top = model.dbn.depth() - 1;
         let label = label_bias(&model.config()).map(|(name, _)| format!("rbms.{top}.{name}"));
         let is_read = |name: &String| is_of_way_up(name) || label.as_ref() == Some(name);
         let tensors = model.tensors()?.into_iter().filter(|(name, _)| is_read(name));

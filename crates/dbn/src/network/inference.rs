@@ -14,7 +14,8 @@ use rbm_core::sampling::{Chains, Clamped};
 use rbm_core::{Error, Gibbs, Kernel, Result, Rng, Rows, rows};
 use serde::{Serialize, Serializer};
 
-use crate::network::dbn::{join_labels, label_codes, up};
+use crate::network::dbn::up;
+use crate::network::top::{join_labels, label_codes, label_posterior};
 use crate::{Dbn, Examples};
 
 /// How labels are found. As text `means`, `samples:20`, `gibbs:100`.
@@ -71,20 +72,20 @@ impl Dbn {
     ///
     /// Where there are no label units.
     pub fn label_probabilities(&self, v: &Tensor, how: Inference, rng: &mut Rng) -> Result<Tensor> {
-        let Some(classes) = self.classes else {
+        let Some(top) = self.class_rbm() else {
             let expected = "a network with label units (train it with labels = true)";
             return Err(Error::invalid("recognition by labels", expected, "none"));
         };
         match how {
-            Inference::Means => self.label_posterior(&up(self.below_top(), v)?),
+            Inference::Means => label_posterior(top, &up(self.below_top(), v)?),
             Inference::Samples(passes) => {
-                let mut sum = self.label_posterior(&self.sample_penultimate(v, rng)?)?;
+                let mut sum = label_posterior(top, &self.sample_penultimate(v, rng)?)?;
                 for _ in 1..passes {
-                    sum = (sum + self.label_posterior(&self.sample_penultimate(v, rng)?)?)?;
+                    sum = (sum + label_posterior(top, &self.sample_penultimate(v, rng)?)?)?;
                 }
                 Ok((sum / passes as f64)?)
             }
-            Inference::Gibbs(steps) => self.label_shares(v, classes, steps, rng),
+            Inference::Gibbs(steps) => self.label_shares(v, top.classes(), steps, rng),
         }
     }
 
@@ -128,7 +129,7 @@ impl Dbn {
 
     /// Errors for a label that is none of the network's classes.
     pub(crate) fn check_labels(&self, labels: &[u32]) -> Result<()> {
-        let classes = self.classes.unwrap_or(0) as u32;
+        let classes = self.classes().unwrap_or(0) as u32;
         match labels.iter().find(|&&label| label >= classes) {
             None => Ok(()),
             Some(label) => {
@@ -198,7 +199,7 @@ impl<'a> ConditionalSampler<'a> {
             }
             None => None,
         };
-        let codes = match (&given.labels, dbn.classes) {
+        let codes = match (&given.labels, dbn.classes()) {
             (None, _) => None,
             (Some(labels), Some(classes)) => {
                 is_of(labels.len())?;
@@ -209,7 +210,7 @@ impl<'a> ConditionalSampler<'a> {
                 return Err(Error::invalid("a label to generate", expected, "none"));
             }
         };
-        let top = Self::clamped(dbn, given.data.filter(|_| dbn.rbms.len() == 1), codes, &chains)?;
+        let top = Self::clamped(dbn, given.data.filter(|_| dbn.depth() == 1), codes, &chains)?;
         let mut new = Self { dbn, top, data, chains };
         let visible = new.chains.visible.clone();
         new.restart(visible, rng)?;
@@ -227,13 +228,14 @@ impl<'a> ConditionalSampler<'a> {
             return Ok(None);
         }
         let nothing = chains.visible.zeros_like()?;
-        let width = nothing.dim(1)? - dbn.classes.unwrap_or(0);
+        let classes = dbn.classes().unwrap_or(0);
+        let width = nothing.dim(1)? - classes;
         let free = nothing.narrow(1, 0, width)?;
         let (values, mask) = data.unwrap_or((free.clone(), free));
-        if dbn.classes.is_none() {
+        if classes == 0 {
             return Ok(Some(Clamped::new(&values, &mask)?));
         }
-        let free = nothing.narrow(1, width, dbn.classes.unwrap_or(0))?;
+        let free = nothing.narrow(1, width, classes)?;
         let held = codes.as_ref().map_or(Ok(free.clone()), Tensor::ones_like)?;
         let codes = codes.unwrap_or(free);
         let (values, mask) = (join_labels(&values, &codes)?, join_labels(&mask, &held)?);
@@ -256,10 +258,10 @@ impl<'a> ConditionalSampler<'a> {
     ///
     /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn step(&mut self, rng: &mut Rng) -> Result<()> {
-        if let Some(data) = self.data.as_ref().filter(|_| self.dbn.rbms.len() > 1) {
+        if let Some(data) = self.data.as_ref().filter(|_| self.dbn.depth() > 1) {
             let picture = data.apply(&self.dbn.ancestral_sample(&self.chains.hidden, rng)?)?;
             let x = self.dbn.sample_penultimate(&picture, rng)?;
-            let visible = match self.dbn.classes {
+            let visible = match self.dbn.classes() {
                 Some(classes) => {
                     let width = x.dim(1)?;
                     join_labels(&x, &self.chains.visible.narrow(1, width, classes)?)?

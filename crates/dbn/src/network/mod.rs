@@ -9,6 +9,7 @@ pub mod fine_tune;
 pub mod inference;
 pub(crate) mod model;
 pub mod per_class;
+pub mod top;
 
 pub use self::autoencoder::Autoencoder;
 pub use self::classifier::{Classifier, Regressor};

@@ -111,9 +111,9 @@ impl Model {
             format: FORMAT.into(),
             version: VERSION,
             visible: self.dbn.visible_units(),
-            hidden: self.dbn.rbms.iter().map(|rbm| rbm.hidden().units()).collect(),
+            hidden: self.dbn.rbms().map(|rbm| rbm.hidden().units()).collect(),
             classes: self.classifier.as_ref().map(Classifier::classes),
-            labels: self.dbn.classes,
+            labels: self.dbn.classes(),
             untied: !self.dbn.generative.is_empty(),
             target: self.regressor.as_ref().map(|regressor| regressor.target.clone()),
             autoencoder: self.autoencoder.is_some(),
@@ -293,7 +293,7 @@ impl Model {
 
     /// How many classes the model tells apart, if it does.
     pub fn classes(&self) -> Option<usize> {
-        self.classifier.as_ref().map(Classifier::classes).or(self.dbn.classes)
+        self.classifier.as_ref().map(Classifier::classes).or(self.dbn.classes())
     }
 
     /// What the class with this number, from 0, is called.
@@ -348,7 +348,7 @@ impl Model {
     /// Every parameter under its name in the file; matrices are marked, because they are transposed there.
     pub(crate) fn vars<'a>(&'a self) -> Vec<(String, &'a Var)> {
         let mut vars = Vec::new();
-        for (i, rbm) in self.dbn.rbms.iter().enumerate() {
+        for (i, rbm) in self.dbn.rbms().enumerate() {
             let name =
                 |name: &str| if name == "weights" { "weight".into() } else { name.to_owned() };
             vars.extend(
@@ -425,7 +425,7 @@ impl Model {
     ///
     /// Unless there are so many, and for fewer than all of a network whose way down has weights of its own.
     pub fn first_layers(mut self, count: usize) -> Result<Self> {
-        let layers = self.dbn.rbms.len();
+        let layers = self.dbn.depth();
         if !(1..=layers).contains(&count) {
             let expected = format!("from 1 to {layers}");
             return Err(Error::invalid("layers", expected, count.to_string()));
@@ -435,8 +435,7 @@ impl Model {
                 let expected = "all of them: after up-down the lower layers are no machines";
                 return Err(Error::invalid("layers", expected, count.to_string()));
             }
-            self.dbn.rbms.truncate(count);
-            self.dbn.classes = None;
+            self.dbn = Dbn::new(self.dbn.into_rbms().into_iter().take(count).collect())?;
             (self.classifier, self.regressor, self.autoencoder) = (None, None, None);
         }
         Ok(self)

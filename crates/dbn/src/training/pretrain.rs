@@ -18,7 +18,7 @@ use super::backprop::BestWeights;
 use super::state::{checkpoint_of, generative_tensors, warm_tensors};
 use super::{Stream, Training};
 use crate::learning::{Caching, Labels, LayerInput, Pass, up_down_parameters};
-use crate::network::dbn::label_codes;
+use crate::network::top::label_codes;
 use crate::recipe;
 use crate::{ConditionalLayer, Dbn, Examples, Inference, UpDown};
 
@@ -310,7 +310,7 @@ impl Training {
             self.generative =
                 below.iter().map(ConditionalLayer::downwards).collect::<Result<_>>()?;
         }
-        let dbn = self.take_dbn()?;
+        let mut dbn = self.take_dbn()?;
         let mut learner = UpDown { steps: 1, l2: recipe.l2, optimizer: Box::new(Sgd::new(0.0)) };
         if !self.memory.is_empty() {
             learner.optimizer.restore(&self.memory)?;
@@ -330,7 +330,8 @@ impl Training {
         let memory = stage.learner.optimizer.state();
         self.record.move_to(cursor, rng);
         self.memory = memory;
-        (self.rbms, self.generative) = (dbn.rbms, dbn.generative);
+        self.generative = std::mem::take(&mut dbn.generative);
+        self.rbms = dbn.into_rbms();
         flow
     }
 
@@ -381,7 +382,7 @@ impl UpDownStage<'_> {
     /// How many of the validation cases, in percent, are taken for another class than theirs.
     fn validation_error(&self) -> Result<Option<f64>> {
         let Training { validation, monitor, .. } = self.training;
-        let is_asked = *monitor && self.dbn.classes.is_some();
+        let is_asked = *monitor && self.dbn.classes().is_some();
         let Some(part) = validation.as_ref().filter(|_| is_asked) else { return Ok(None) };
         let errors = self.dbn.label_errors(part, Inference::Means, &mut Rng::new(0))?;
         Ok(Some(100.0 * errors as f64 / part.len().max(1) as f64))
@@ -390,7 +391,7 @@ impl UpDownStage<'_> {
 
 impl Stage for UpDownStage<'_> {
     fn start(&self, from: usize) -> StageStart {
-        let sizes = self.dbn.rbms.iter().map(|rbm| rbm.hidden().units().width().to_string());
+        let sizes = self.dbn.rbms().map(|rbm| rbm.hidden().units().width().to_string());
         let sizes: Vec<_> = std::iter::once(self.dbn.width().to_string()).chain(sizes).collect();
         StageStart {
             kind: StageKind::UpDown,
@@ -421,7 +422,7 @@ impl Stage for UpDownStage<'_> {
         let (learning_rate, momentum) = self.rates(at.epoch, (at.batch, self.batches));
         self.learner.optimizer.set_rates(learning_rate, momentum);
         let v = self.input.batch(indices, rng)?;
-        let codes = match (self.dbn.classes, &self.training.train.labels) {
+        let codes = match (self.dbn.classes(), &self.training.train.labels) {
             (Some(classes), Some(labels)) => {
                 let labels: Vec<u32> = indices.iter().map(|&i| labels[i as usize]).collect();
                 Some(label_codes(&labels, classes, v.dtype(), v.device())?)
@@ -442,7 +443,7 @@ impl Stage for UpDownStage<'_> {
         self.check()?;
         let record = self.training.record.at(cursor, rng);
         let (memory, kept) = (self.learner.optimizer.state(), BestWeights::default());
-        let mut checkpoint = checkpoint_of(&self.dbn.rbms, None, &kept, memory, record);
+        let mut checkpoint = checkpoint_of(self.dbn.rbms(), None, &kept, memory, record);
         checkpoint.tensors.extend(generative_tensors(&self.dbn.generative));
         checkpoint.untyped()
     }

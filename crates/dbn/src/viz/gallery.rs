@@ -41,7 +41,7 @@ pub fn write(dir: impl AsRef<Path>, model: &Model, cases: &dyn Rows, seed: u64) 
     reconstructions(&dir.join("reconstructions.png"), model, cases)?;
     // Without a case nobody knows how many draws the data layer of a single machine is to have.
     let dbn = &model.dbn;
-    if dbn.rbms.len() == 1 && has_own_draws(&dbn.visible_units()) {
+    if dbn.depth() == 1 && has_own_draws(&dbn.visible_units()) {
         return Ok(());
     }
     fantasies(&dir.join(SAMPLES), model, seed)
@@ -60,7 +60,7 @@ pub fn fantasies(path: impl AsRef<Path>, model: &Model, seed: u64) -> Result<()>
 
 /// The class of each sample of a picture, a row of each class; none where the network has no label units.
 fn classes_of(model: &Model) -> Vec<u32> {
-    let classes = 0..model.dbn.classes.unwrap_or(0).min(TILES) as u32;
+    let classes = 0..model.dbn.classes().unwrap_or(0).min(TILES) as u32;
     classes.flat_map(|label| std::iter::repeat_n(label, COLUMNS)).collect()
 }
 
@@ -123,7 +123,7 @@ pub fn reconstructions(path: impl AsRef<Path>, model: &Model, cases: &dyn Rows) 
     let prepared = model.prepare(&originals)?;
     let reconstructions = match &model.autoencoder {
         Some(autoencoder) => autoencoder.reconstruct(&prepared)?,
-        None => model.dbn.reconstruct(&prepared, model.dbn.rbms.len())?,
+        None => model.dbn.reconstruct(&prepared, model.dbn.depth())?,
     };
     let (above, below) = (drawn(model, &prepared)?, drawn(model, &reconstructions)?);
     pairs(path, model, (&above, &below), "above: cases; below: reconstructions")

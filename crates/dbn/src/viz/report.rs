@@ -49,7 +49,7 @@ pub fn free_energies(
         let energies = to_host(&model.dbn.free_energy(cases)?)?;
         all.push((*name, energies.to_vec1::<f64>()?));
     }
-    let title = match model.dbn.rbms.len() {
+    let title = match model.dbn.depth() {
         1 => "Free energies",
         _ if model.dbn.is_machine(0) => "Free energies in the lowest machine",
         _ => "Free energies in the top machine, of what arrives there",
@@ -393,7 +393,7 @@ pub fn estimates(
     let (forward, reverse) = (side(whole), found.reverse.map(side));
     rows.push(Convergence { betas: options.betas, forward, reverse });
     let exact = found.exact.map(|exact| exact.log_likelihood);
-    charts::estimates(path, &rows, exact, model.dbn.rbms.len() > 1)
+    charts::estimates(path, &rows, exact, model.dbn.depth() > 1)
 }
 
 /// The mean log p(v) and its error, as a chart shows them.

@@ -88,7 +88,7 @@ fn machines_of_pytorch_by_name() {
     }
     // In double precision, the other way round, beside other things, and two of them.
     let stack = pytorch(&file("stack.pt"), &TensorNames::default()).unwrap();
-    assert_eq!(stack.model.dbn.rbms.len(), 2);
+    assert_eq!(stack.model.dbn.depth(), 2);
     assert_golden(&stack.model, "stack");
     assert_eq!(stack.notes, ["left aside: head.weight"]);
 

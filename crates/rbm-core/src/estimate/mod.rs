@@ -6,7 +6,7 @@ mod equilibrium;
 mod gaussian;
 pub mod monitor;
 mod partition;
-mod pseudo;
+pub(crate) mod pseudo;
 
 pub use ais::{Annealing, Direction, betas, betas_along};
 pub use correlations::{Correlations, regression};
@@ -19,6 +19,7 @@ pub use partition::{
 };
 pub use pseudo::{
     pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods, stochastic_pseudo_likelihood,
+    visible_pseudo_likelihoods,
 };
 
 use crate::{Error, Result, Rows};

@@ -100,41 +100,51 @@ impl Activity {
 }
 
 impl<C: Rows> Monitor<C> {
-    /// Looks at the machine, a block of cases at a time.
+    /// Looks at the machine, a block of cases at a time. The cases are the rest of the machine: all units but those of its last colour, which
+    /// are the hidden ones.
     ///
     /// # Errors
     ///
     /// When there are no cases.
-    pub fn report(&self, rbm: &Rbm) -> Result<Report> {
+    pub fn report(&self, machine: &dyn Boltzmann) -> Result<Report> {
         let n = self.train.count();
         if n == 0 {
             return Err(Error::invalid("monitoring", "at least one case", "none"));
         }
         let mut rng = self.rng;
-        let has_pseudo_likelihood = rbm.visible().discrete().is_some();
+        let (units, hidden_units) = (machine.rest(), machine.last().units());
+        let has_pseudo_likelihood = units.discrete().is_some();
         let (mut reconstruction, mut pseudo_likelihood, mut active) =
-            (0.0, 0.0, vec![0.0; rbm.hidden().units().width()]);
+            (0.0, 0.0, vec![0.0; hidden_units.width()]);
         let (mut energy, mut spread) = (0.0, Spread::default());
         for block in blocks(&self.train) {
             let block = block?;
             let rows = block.dim(0)? as f64;
-            energy += rows * mean(&rbm.free_energy(&block)?)?;
+            let inputs = machine.last_inputs(&block)?;
+            energy += rows * mean(&machine.free_energy_given(&block, &inputs)?)?;
             spread.take_in(&block)?;
-            let hidden = rbm.hidden_mean(&block)?.detach();
-            reconstruction += rows
-                * reconstruction_error(&block, &rbm.visible_mean_like(&hidden, &block)?.detach())?;
-            let sums = to_host(&crate::ops::sum_rows(&hidden)?)?.to_vec1::<f64>()?;
-            active.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            let hidden = machine.last().mean(&inputs)?.detach();
+            let mut inputs = machine.rest_inputs(&hidden)?;
+            if let Some(within) = machine.inputs_within(&block)? {
+                inputs = (inputs + within)?;
+            }
+            let reconstructed = units.mean_like(&inputs, &block)?.detach();
+            reconstruction += rows * reconstruction_error(&block, &reconstructed)?;
+            if !active.is_empty() {
+                let sums = to_host(&crate::ops::sum_rows(&hidden)?)?.to_vec1::<f64>()?;
+                active.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            }
             if has_pseudo_likelihood {
-                pseudo_likelihood += rows * stochastic_pseudo_likelihood(rbm, &block, &mut rng)?;
+                pseudo_likelihood +=
+                    rows * stochastic_pseudo_likelihood(machine, &block, &mut rng)?;
             }
         }
         let cases = n as f64;
         active.iter_mut().for_each(|total| *total /= cases);
-        let activity = Activity::of(&rbm.hidden().units(), &active);
+        let activity = Activity::of(&hidden_units, &active);
         let energy = energy / cases;
         let gap = match &self.held_out {
-            Some(held_out) => Some(mean_free_energy(rbm, held_out)? - energy),
+            Some(held_out) => Some(mean_free_energy(machine, held_out)? - energy),
             None => None,
         };
         Ok(Report {
@@ -146,7 +156,7 @@ impl<C: Rows> Monitor<C> {
             hidden_activity: activity.mean,
             dead_units: activity.dead_units,
             stuck_units: activity.stuck_units,
-            mean_weight: mean(&rbm.weights().as_detached_tensor().abs()?)?,
+            mean_weight: mean_weight(machine)?,
         })
     }
 }
@@ -220,12 +230,25 @@ fn shares_of_range(units: &Units, means: &[f64]) -> Vec<Share> {
         .collect()
 }
 
+/// Mean |W| over all couplings.
+fn mean_weight(machine: &dyn Boltzmann) -> Result<f64> {
+    let (mut total, mut count) = (0.0, 0);
+    for weights in machine.coupling_weights() {
+        let elements = weights.elem_count();
+        if elements > 0 {
+            total += elements as f64 * mean(&weights.as_detached_tensor().abs()?)?;
+            count += elements;
+        }
+    }
+    Ok(total / count.max(1) as f64)
+}
+
 /// The mean free energy of `cases` `(n, visible)` in nats, a block at a time.
-fn mean_free_energy(rbm: &Rbm, cases: &dyn Rows) -> Result<f64> {
+fn mean_free_energy(machine: &dyn Boltzmann, cases: &dyn Rows) -> Result<f64> {
     let mut total = 0.0;
     for block in blocks(cases) {
         let block = block?;
-        total += block.dim(0)? as f64 * mean(&rbm.free_energy(&block)?)?;
+        total += block.dim(0)? as f64 * mean(&machine.free_energy(&block)?)?;
     }
     Ok(total / cases.count().max(1) as f64)
 }
@@ -327,10 +350,10 @@ impl Report {
     /// the machine's own chains, where it has some.
     pub fn check<'a>(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         fantasies: impl IntoIterator<Item = &'a Tensor>,
     ) -> Result<()> {
-        let (visible, hidden) = (rbm.visible().units(), rbm.hidden().units());
+        let (visible, hidden) = (machine.rest().units(), machine.last().units());
         let scale = 1.0 + self.means_error;
         let units = (visible.width() + hidden.width()) as f64;
         for (what, value, most) in [

@@ -2,12 +2,15 @@
 
 use candle_core::Tensor;
 
-use crate::model::pairwise_cgf;
+use crate::model::{Boltzmann, pairwise_cgf};
 use crate::ops::device::to_host;
 use crate::units::{Discrete, States, Support};
 use crate::{Error, Rbm, Result, Rng, ops};
 
-/// The mean over cases of Σᵢ log p(vᵢ | the other v), in nats, exact; discrete visible units.
+/// The mean over cases of Σᵢ log p(vᵢ | the other v), in nats, exact; discrete visible units, or units of any kind where the machine has
+/// no hidden ones.
+///
+/// The rest of the machine is observed, and the units of its last colour are summed out. Units of the rest may be coupled in pairs.
 ///
 /// A unit is a column, a Potts site, or one of a multinomial layer's draws, as if their order were known (then the layer is
 /// its draws' Potts sites with shared weights). `cases` `(n, visible)` are configurations; grey values and means are read as
@@ -16,7 +19,8 @@ use crate::{Error, Rbm, Result, Rng, ops};
 ///
 /// # Errors
 ///
-/// For continuous visible units, without cases, and when these do not have the machine's width.
+/// For continuous visible units beside hidden ones, for couplings that are not of pairs, without cases, and when these do not have the
+/// machine's width.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -28,18 +32,44 @@ use crate::{Error, Rbm, Result, Rng, ops};
 /// assert!((pseudo_likelihood(&rbm, &cases)? + 4.0 * 2f64.ln()).abs() < 1e-6);
 /// # Ok::<(), rbm_core::Error>(())
 /// ```
-pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
-    let all = pseudo_likelihoods(rbm, cases)?;
+pub fn pseudo_likelihood(machine: &dyn Boltzmann, cases: &Tensor) -> Result<f64> {
+    let all = pseudo_likelihoods(machine, cases)?;
     Ok(all.iter().sum::<f64>() / all.len() as f64)
+}
+
+/// Σᵢ log p(vᵢ | the other v) of each of `cases` `(n, visible)`, in nats, `(n,)`, for a machine without hidden units. Differentiable.
+///
+/// # Errors
+///
+/// For a machine with units that are not observed, and cases of another width.
+pub fn visible_pseudo_likelihoods(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
+    machine.rest().log_probability(&inputs_from_others(machine, cases)?, cases)
+}
+
+/// The input of each unit of `rest` `(rows, rest)` from all others, where there are no hidden ones.
+pub(crate) fn inputs_from_others(machine: &dyn Boltzmann, rest: &Tensor) -> Result<Tensor> {
+    if machine.last().units().width() > 0 {
+        let found = machine.last().units().to_string();
+        return Err(Error::invalid("the pseudo-likelihood", "no hidden units", found));
+    }
+    match machine.inputs_within(rest)? {
+        Some(inputs) => Ok(inputs),
+        None => Ok(rest.zeros_like()?),
+    }
 }
 
 /// What [`pseudo_likelihood`] is the mean of: Σᵢ log p(vᵢ | the other v) of each of `cases` `(n, visible)`, in nats; `n` numbers.
 ///
 /// # Errors
 ///
-/// For continuous visible units, without cases, and when these do not have the machine's width.
-pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
-    let (groups, given) = (discrete_of(rbm)?.support(), CasesInputs::new(rbm, cases)?);
+/// As [`pseudo_likelihood`].
+pub fn pseudo_likelihoods(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Vec<f64>> {
+    if machine.last().units().width() == 0 {
+        super::check_cases(cases)?;
+        let cases = cases.to_dtype(machine.dtype())?;
+        return Ok(to_host(&visible_pseudo_likelihoods(machine, &cases)?.detach())?.to_vec1()?);
+    }
+    let (groups, given) = (discrete_of(machine)?.support(), CasesInputs::new(machine, cases)?);
     let mut totals = vec![0.0; cases.dim(0)?];
     for Support { columns, states } in &groups {
         let step = if let States::OneOf(states) = states { *states } else { 1 };
@@ -59,7 +89,7 @@ pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
                     }
                     continue;
                 }
-                States::Real => return Err(unsaid(rbm)),
+                States::Real => return Err(unsaid(machine)),
             };
             totals.iter_mut().zip(log_p).for_each(|(total, log_p)| *total += log_p);
         }
@@ -72,23 +102,30 @@ const MOST_SUMS: usize = 1 << 29;
 
 /// How far apart, among `rows` cases, are those that [`stochastic_pseudo_likelihood`] looks at: 1 for every case; more where a draw among
 /// very many categories would have to be compared with all of them too often.
-pub fn pseudo_likelihood_stride(rbm: &Rbm, rows: usize) -> usize {
+pub fn pseudo_likelihood_stride(machine: &dyn Boltzmann, rows: usize) -> usize {
     let draws = |units: &Support| matches!(units.states, States::Draws(_));
-    let groups = rbm.visible().support();
+    let groups = machine.rest().support();
     let most = groups.iter().filter(|sites| draws(sites)).map(|sites| sites.columns.len()).max();
-    let hidden = rbm.hidden().units().width();
+    let hidden = machine.last().units().width();
     most.unwrap_or(0).saturating_mul(hidden).saturating_mul(rows).div_ceil(MOST_SUMS).max(1)
 }
 
 /// An unbiased estimate of [`pseudo_likelihood`] that looks at one randomly chosen unit of each case, as scikit-learn's
-/// `score_samples` does; of every so many-th case where [`pseudo_likelihood_stride`] says so.
+/// `score_samples` does; of every so many-th case where [`pseudo_likelihood_stride`] says so. Without hidden units it is exact.
 ///
 /// # Errors
 ///
-/// For continuous visible units, without cases, and when these do not have the machine's width.
-pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) -> Result<f64> {
+/// As [`pseudo_likelihood`].
+pub fn stochastic_pseudo_likelihood(
+    machine: &dyn Boltzmann,
+    cases: &Tensor,
+    rng: &mut Rng,
+) -> Result<f64> {
     use rand::RngExt;
-    let stride = pseudo_likelihood_stride(rbm, cases.dim(0)?);
+    if machine.last().units().width() == 0 {
+        return pseudo_likelihood(machine, cases);
+    }
+    let stride = pseudo_likelihood_stride(machine, cases.dim(0)?);
     let cases = &match stride {
         1 => cases.clone(),
         stride => {
@@ -96,7 +133,7 @@ pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) ->
             cases.index_select(&Tensor::new(some, cases.device())?, 0)?
         }
     };
-    let (groups, given) = (discrete_of(rbm)?.support(), CasesInputs::new(rbm, cases)?);
+    let (groups, given) = (discrete_of(machine)?.support(), CasesInputs::new(machine, cases)?);
     if let [Support { columns, states: States::Draws(0) }] = &groups[..] {
         return given.one_of_own_draws(columns.len(), rng);
     }
@@ -128,35 +165,37 @@ pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) ->
                     given.drawn(&places.collect::<Vec<_>>(), columns.start, columns.len())?;
                 given.moved(&drawn, columns.start, columns.len())?
             }
-            States::Real => return Err(unsaid(rbm)),
+            States::Real => return Err(unsaid(machine)),
         })?;
     }
     Ok(count as f64 * total / rows as f64)
 }
 
-fn discrete_of(rbm: &Rbm) -> Result<&dyn Discrete> {
-    rbm.visible().discrete().ok_or_else(|| {
+fn discrete_of(machine: &dyn Boltzmann) -> Result<&dyn Discrete> {
+    machine.rest().discrete().ok_or_else(|| {
         let expected =
             "visible units that are discrete: Bernoulli, spin, binomial, Potts, multinomial";
-        let found = rbm.visible().units().to_string();
+        let found = machine.rest().units().to_string();
         Error::invalid("the pseudo-likelihood", expected, found)
     })
 }
 
 /// Of units of one's own that are discrete and do not say what each of them can be.
-fn unsaid(rbm: &Rbm) -> Error {
+fn unsaid(machine: &dyn Boltzmann) -> Error {
     let expected = "units that say what they can be (Layer::support)";
-    Error::invalid("the pseudo-likelihood", expected, rbm.visible().units().to_string())
+    Error::invalid("the pseudo-likelihood", expected, machine.rest().units().to_string())
 }
 
 fn sum(x: &Tensor) -> Result<f64> {
     Ok(to_host(x)?.sum_all()?.to_scalar::<f64>()?)
 }
 
-/// What is the same for every unit: the cases, the inputs they cause and what the hidden units make of them.
+/// What is the same for every unit: the cases, what they say to each other and to the hidden units, and what these make of it.
 struct CasesInputs<'a> {
-    rbm: &'a Rbm,
+    machine: &'a dyn Boltzmann,
     visible: Tensor,
+    /// What the units of the cases say to each other, where they are coupled: no unit to itself, and none within its site.
+    within: Option<Tensor>,
     inputs: Tensor,
     weights: Tensor,
     bias: Tensor,
@@ -164,16 +203,36 @@ struct CasesInputs<'a> {
 }
 
 impl<'a> CasesInputs<'a> {
-    fn new(rbm: &'a Rbm, cases: &Tensor) -> Result<Self> {
+    fn new(machine: &'a dyn Boltzmann, cases: &Tensor) -> Result<Self> {
         super::check_cases(cases)?;
-        let visible = discrete_of(rbm)?.nearest(&cases.to_dtype(rbm.dtype())?)?;
-        let weights = rbm.weights().as_detached_tensor();
-        let inputs = match rbm.visible().own_draws(&visible)? {
-            None => visible.matmul(&weights)?,
-            Some(_) => rbm.hidden_inputs(&visible)?.detach(),
+        if machine.couples_pairs().contains(&false) {
+            let expected = "couplings of pairs of units";
+            return Err(Error::invalid("the pseudo-likelihood", expected, "cliques"));
+        }
+        let visible = discrete_of(machine)?.nearest(&cases.to_dtype(machine.dtype())?)?;
+        let weights = match Rbm::of(machine) {
+            Some(rbm) => rbm.weights().as_detached_tensor(),
+            None => {
+                let each = Tensor::eye(visible.dim(1)?, machine.dtype(), machine.device())?;
+                machine.last_inputs(&each)?.detach()
+            }
         };
-        let cgf = rbm.hidden().cgf(&inputs)?.detach();
-        Ok(Self { rbm, bias: rbm.visible().bias()?, visible, inputs, weights, cgf })
+        let inputs = match machine.rest().own_draws(&visible)? {
+            None => visible.matmul(&weights)?,
+            Some(_) => machine.last_inputs(&visible)?.detach(),
+        };
+        let within = machine.inputs_within(&visible)?.map(|inputs| inputs.detach());
+        let cgf = machine.last().cgf(&inputs)?.detach();
+        Ok(Self { machine, bias: machine.rest().bias()?, visible, within, inputs, weights, cgf })
+    }
+
+    /// The inputs of the units with these numbers, one of each case, from all that is not hidden: their biases and what the others say.
+    fn bias_of(&self, columns: &Tensor) -> Result<Tensor> {
+        let bias = self.bias.index_select(columns, 0)?;
+        match &self.within {
+            Some(within) => Ok((bias + within.gather(&columns.unsqueeze(1)?, 1)?.squeeze(1)?)?),
+            None => Ok(bias),
+        }
     }
 
     /// Some of the cases.
@@ -186,13 +245,22 @@ impl<'a> CasesInputs<'a> {
         let index = Tensor::new(rows, self.visible.device())?;
         let [visible, inputs, cgf] =
             [&self.visible, &self.inputs, &self.cgf].map(|x| pick(x, &index));
+        let within = self.within.as_ref().map(|x| pick(x, &index)).transpose()?;
         let (weights, bias) = (self.weights.clone(), self.bias.clone());
-        Ok(Self { rbm: self.rbm, visible: visible?, inputs: inputs?, weights, bias, cgf: cgf? })
+        Ok(Self {
+            machine: self.machine,
+            visible: visible?,
+            within,
+            inputs: inputs?,
+            weights,
+            bias,
+            cgf: cgf?,
+        })
     }
 
     /// What the hidden units make of other inputs than these cases'.
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
-        Ok(self.rbm.hidden().cgf(inputs)?.detach())
+        Ok(self.machine.last().cgf(inputs)?.detach())
     }
 
     /// log p(v_u | rest) of every case, where `columns[n]` is the unit u looked at in case n. Moving it by δ changes
@@ -200,8 +268,7 @@ impl<'a> CasesInputs<'a> {
     fn value(&self, columns: &[u32], values: &[(f64, f64)]) -> Result<Tensor> {
         let columns = Tensor::new(columns, self.visible.device())?;
         let value = self.visible.gather(&columns.unsqueeze(1)?, 1)?;
-        let (rows, bias) =
-            (self.weights.index_select(&columns, 0)?, self.bias.index_select(&columns, 0)?);
+        let (rows, bias) = (self.weights.index_select(&columns, 0)?, self.bias_of(&columns)?);
         let gain = |change: &Tensor| -> Result<Tensor> {
             let moved = (&self.inputs + rows.broadcast_mul(change)?)?;
             let bias = (&bias * change.squeeze(1)?)?;
@@ -250,17 +317,22 @@ impl<'a> CasesInputs<'a> {
     /// b_u + cgf(inputs + W_u), where `columns[n]` is u of case n.
     fn with(&self, inputs: &Tensor, columns: &Tensor) -> Result<Tensor> {
         let moved = (inputs + self.weights.index_select(columns, 0)?)?;
-        Ok((self.cgf(&moved)? + self.bias.index_select(columns, 0)?)?)
+        Ok((self.cgf(&moved)? + self.bias_of(columns)?)?)
     }
 
     /// log p(the category of one draw | the other draws) of every case, where `drawn[n]` is the column it has in case n.
     fn moved(&self, drawn: &[u32], start: usize, categories: usize) -> Result<Tensor> {
+        if self.within.is_some() {
+            let expected = "draws that are not coupled with each other";
+            let found = self.machine.rest().units().to_string();
+            return Err(Error::invalid("the pseudo-likelihood", expected, found));
+        }
         let device = self.visible.device();
         let index = Tensor::new(drawn, device)?;
         let rest = (&self.inputs - self.weights.index_select(&index, 0)?)?;
         // Every category at every case, in one pass over sums that are never written out.
         let weights = self.weights.narrow(0, start, categories)?;
-        let moved = pairwise_cgf(self.rbm.hidden(), &rest, &weights)?.detach();
+        let moved = pairwise_cgf(self.machine.last(), &rest, &weights)?.detach();
         let log_weights = moved.broadcast_add(&self.bias.narrow(0, start, categories)?)?;
         let own: Vec<u32> = drawn.iter().map(|column| column - start as u32).collect();
         let own = log_weights.gather(&Tensor::new(own, device)?.unsqueeze(1)?, 1)?;

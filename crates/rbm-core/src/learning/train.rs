@@ -225,7 +225,8 @@ pub struct EpochMetrics {
 /// How far a machine of any shape has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MachineReport {
-    /// The mean of Σ log p(x_i | all others) over training cases, nats, where all units are observed.
+    /// The mean of Σ log p(x_i | all other observed units) over training cases, nats, where it is known. Exact without hidden units; beside
+    /// them an unbiased estimate by one unit of each case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pseudo_log_likelihood: Option<f64>,
     /// The mean free energy of training cases, nats; where hidden units are coupled with each other what mean field finds, which is not below it.

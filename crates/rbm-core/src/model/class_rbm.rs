@@ -6,11 +6,14 @@
 //!
 //! What hidden units are for each of the labels is their layer under every sum of one input and one shift.
 
+use std::borrow::Borrow;
+
 use candle_core::{D, Tensor, Var};
 
 use crate::{Error, Layer, Phase, Rbm, Result, Units, ops};
 
-/// A machine whose visible layer ends in a label: units side by side of which the last are `potts(CLASSES):1`.
+/// A machine whose visible layer ends in a label: units side by side of which the last are `potts(CLASSES):1`. It owns the
+/// machine, as a network does, or borrows it (`ClassRbm<&Rbm>`), as learning does.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -25,21 +28,21 @@ use crate::{Error, Layer, Phase, Rbm, Result, Units, ops};
 /// assert!(p.sum(1)?.to_vec1::<f32>()?.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
 /// # Ok::<(), rbm_core::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
-pub struct ClassRbm<'a> {
-    rbm: &'a Rbm,
+#[derive(Debug)]
+pub struct ClassRbm<R = Rbm> {
+    rbm: R,
     width: usize,
     classes: usize,
 }
 
-impl<'a> ClassRbm<'a> {
-    /// The machine seen so.
+impl<R: Borrow<Rbm>> ClassRbm<R> {
+    /// The machine, as one of data and their label.
     ///
     /// # Errors
     ///
     /// With its visible units when they do not end in a label, or hold nothing else.
-    pub fn of(rbm: &'a Rbm) -> Result<Self> {
-        let units = rbm.visible().units();
+    pub fn of(rbm: R) -> Result<Self> {
+        let units = rbm.borrow().visible().units();
         match &units.groups()[..] {
             [.., (data, _), (_, Units::Potts { sites: 1, states })] => {
                 Ok(Self { rbm, width: data.end, classes: *states })
@@ -55,9 +58,31 @@ impl<'a> ClassRbm<'a> {
         }
     }
 
+    /// The machine itself.
+    pub fn rbm(&self) -> &Rbm {
+        self.rbm.borrow()
+    }
+
+    /// The same, given away.
+    pub fn into_rbm(self) -> R {
+        self.rbm
+    }
+
     /// How many columns the data have.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// The units of the data: the visible ones without the label.
+    pub fn data_units(&self) -> Units {
+        let units = self.rbm().visible().units();
+        let mut groups: Vec<Units> =
+            units.groups().into_iter().map(|(_, units)| units.clone()).collect();
+        groups.pop();
+        match &groups[..] {
+            [only] => only.clone(),
+            _ => Units::Concat { groups },
+        }
     }
 
     /// How many classes there are.
@@ -86,12 +111,12 @@ impl<'a> ClassRbm<'a> {
     ///
     /// When the two have different numbers of rows or types.
     pub fn join(&self, data: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        Ok(Tensor::cat(&[data, labels], 1)?)
+        Ok(Tensor::cat(&[data, labels], 1)?.contiguous()?)
     }
 
     /// The visible row of every label without data, `(classes, visible)`.
     pub(crate) fn label_rows(&self) -> Result<Tensor> {
-        let weights = self.rbm.weights();
+        let weights = self.rbm().weights();
         let none = Tensor::zeros((self.classes, self.width), weights.dtype(), weights.device())?;
         self.join(&none, &Tensor::eye(self.classes, weights.dtype(), weights.device())?)
     }
@@ -102,7 +127,7 @@ impl<'a> ClassRbm<'a> {
     ///
     /// When the weights cannot be read.
     pub fn label_weights(&self) -> Result<Tensor> {
-        Ok(self.rbm.weights().narrow(0, self.width, self.classes)?)
+        Ok(self.rbm().weights().narrow(0, self.width, self.classes)?)
     }
 
     /// The machine of the data alone where the class is `class`: p(x, h | y) is that of a machine without label units
@@ -116,15 +141,8 @@ impl<'a> ClassRbm<'a> {
             let expected = format!("below the machine's {} classes", self.classes);
             return Err(Error::invalid("a class", expected, class.to_string()));
         }
-        let units = self.rbm.visible().units();
-        let mut groups: Vec<Units> =
-            units.groups().into_iter().map(|(_, units)| units.clone()).collect();
-        groups.pop();
-        let visible = match &groups[..] {
-            [only] => only.clone(),
-            _ => Units::Concat { groups },
-        };
-        let (weights, hidden) = (self.rbm.weights(), self.rbm.hidden());
+        let visible = self.data_units();
+        let (weights, hidden) = (self.rbm().weights(), self.rbm().hidden());
         let of_data = weights.as_detached_tensor().narrow(0, 0, self.width)?.copy()?;
         let given = Rbm::from_parts(
             visible.build(weights.dtype(), weights.device())?,
@@ -133,7 +151,7 @@ impl<'a> ClassRbm<'a> {
         )?;
         // Of the visible layer's parameters those of the label are the last ones.
         for ((_, from), (_, to)) in
-            self.rbm.visible().vars().into_iter().zip(given.visible().vars())
+            self.rbm().visible().vars().into_iter().zip(given.visible().vars())
         {
             to.set(&from.as_detached_tensor())?;
         }
@@ -154,7 +172,7 @@ impl<'a> ClassRbm<'a> {
     ///
     /// When shapes or types do not fit the machine.
     pub fn data_inputs(&self, data: &Tensor) -> Result<Tensor> {
-        ops::product(data, &self.rbm.weights().narrow(0, 0, self.width)?)
+        ops::product(data, &self.rbm().weights().narrow(0, 0, self.width)?)
     }
 
     /// The same of a phase, from the inputs that it carries: those less what its labels say. A leaf.
@@ -171,9 +189,9 @@ impl<'a> ClassRbm<'a> {
     /// −F(x, y) + E(x) of every class y, in nats: what of −F differs between classes, from xW_x `(cases, hidden)`;
     /// `(cases, classes)`. Differentiable.
     fn scores(&self, data_inputs: &Tensor) -> Result<Tensor> {
-        let hidden = pairwise_cgf(self.rbm.hidden(), data_inputs, &self.label_weights()?)?;
-        let vars = self.rbm.visible().vars();
-        let label = self.rbm.visible().biases().last().and_then(|(k, _)| vars.get(*k));
+        let hidden = pairwise_cgf(self.rbm().hidden(), data_inputs, &self.label_weights()?)?;
+        let vars = self.rbm().visible().vars();
+        let label = self.rbm().visible().biases().last().and_then(|(k, _)| vars.get(*k));
         let Some((_, bias)) = label else {
             return Err(Error::invalid("the label", "a bias for each class", "none"));
         };
@@ -190,8 +208,17 @@ impl<'a> ClassRbm<'a> {
         let scores = self.scores(&self.data_inputs(data)?)?;
         // A label without a class has no energy: what remains is E(x).
         let none = Tensor::zeros((data.dim(0)?, self.classes), data.dtype(), data.device())?;
-        let energy = self.rbm.visible().energy(&self.join(data, &none)?)?;
+        let energy = self.rbm().visible().energy(&self.join(data, &none)?)?;
         Ok(scores.neg()?.broadcast_add(&energy.unsqueeze(1)?)?)
+    }
+
+    /// F(x) of `data` x `(cases, width)`, in nats, `(cases,)`: the label is summed out. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
+    pub fn free_energy(&self, data: &Tensor) -> Result<Tensor> {
+        Ok(self.free_energies(data)?.neg()?.log_sum_exp(1)?.neg()?)
     }
 
     /// log p(y | x) of every class y, in nats, for `data` x `(cases, width)`: `(cases, classes)` (Larochelle and Bengio 2008,
@@ -229,7 +256,7 @@ impl<'a> ClassRbm<'a> {
         for label in 0..self.classes {
             let inputs = ops::add_bias(&inputs, &label_weights.get(label)?)?;
             let share = shares.narrow(1, label, 1)?;
-            mean = (mean + self.rbm.hidden().mean(&inputs)?.broadcast_mul(&share)?)?;
+            mean = (mean + self.rbm().hidden().mean(&inputs)?.broadcast_mul(&share)?)?;
         }
         Ok(mean)
     }

@@ -340,7 +340,7 @@ impl Workload for EmbeddingStep {
 
     fn products(&mut self) -> Result<()> {
         let mut below = self.cases.next();
-        for (rbm, above) in self.dbn.rbms.iter().zip(&self.above) {
+        for (rbm, above) in self.dbn.rbms().zip(&self.above) {
             black_box(below.matmul(&rbm.weights().as_detached_tensor())?);
             below = above.clone();
         }

@@ -229,7 +229,7 @@ fn measure<'a>(
     let cases = model.prepare_cases(&examples.cases)?;
     let prepared = Examples { cases: cases.clone(), ..examples.clone() };
     likelihood::check_configurations(model, &cases)?;
-    let is_stack = model.dbn.rbms.len() > 1;
+    let is_stack = model.dbn.depth() > 1;
     ensure!(
         is_stack || plan.passes.is_none(),
         "--passes: expected with a stack, found a single machine"

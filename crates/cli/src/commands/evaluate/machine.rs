@@ -13,6 +13,7 @@ use candle_dbn::viz;
 use indicatif::MultiProgress;
 use rbm_core::estimate::{
     self, AisEstimates, AisOptions, BidirectionalAis, Estimate, is_integrable,
+    stochastic_pseudo_likelihood,
 };
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::AnnealingPath;
@@ -187,13 +188,18 @@ fn means(
     let of = |(part, seen): (&&MachineCases, &Posterior)| -> Result<CaseMeans> {
         let weights = part.examples.weights.as_deref();
         let pseudo_log_likelihood = match machine.learner.shape().hidden.is_empty() {
-            false => None,
             true => {
-                let found = machine.learner.log_pseudo_likelihood(&part.values)?.detach();
-                let found = found.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-                Some(weighted_mean_and_error(&found, weights).0 - part.log_volume)
+                let found = machine.learner.pseudo_likelihoods(&part.values)?;
+                found.map(|found| weighted_mean_and_error(&found, weights).0)
             }
+            // Beside hidden units every unit of every case would take as long as a sweep: one unit of each.
+            false if weights.is_none() && machine.learner.has_pseudo_likelihood() => {
+                let boltzmann = machine.learner.machine();
+                Some(stochastic_pseudo_likelihood(boltzmann, &part.values, &mut Rng::new(0))?)
+            }
+            false => None,
         };
+        let pseudo_log_likelihood = pseudo_log_likelihood.map(|found| found - part.log_volume);
         let percent = |errors: usize| 100.0 * errors as f64 / part.values.count().max(1) as f64;
         let label_error = match machine.learner.shape().labels {
             Some(_) if part.examples.labels.is_some() => Some(percent(machine.label_errors(part)?)),

@@ -84,7 +84,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let subject = resolve(args, model)?;
     let Subject { model, examples, source, .. } = &subject;
     ensure!(
-        subject.recognise == Inference::Means || model.dbn.classes.is_some(),
+        subject.recognise == Inference::Means || model.dbn.classes().is_some(),
         "--recognise: expected a network with label units (train it with labels = true)"
     );
     if examples.cases.has_missing()? {

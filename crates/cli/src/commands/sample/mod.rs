@@ -428,7 +428,7 @@ impl<'a> ResolvedSample<'a> {
                 return self.in_equilibrium(top, AnnealingPath::from_biases(top)?, rng);
             }
             let hidden = classes.iter().map(|&class| {
-                let given = model.dbn.class_rbm()?.given(class)?;
+                let given = model.dbn.class_rbm().context(NO_LABELS)?.given(class)?;
                 self.in_equilibrium(&given, AnnealingPath::from_biases(&given)?, rng)
             });
             return Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?);
@@ -446,7 +446,7 @@ impl<'a> ResolvedSample<'a> {
                 .prepare_cases(&part.select(&rows)?.cases)?
                 .thinned(report::MAX_HISTOGRAM_CASES)?;
             // A class leaves a machine of the data alone, from which samples come by themselves.
-            let given = model.dbn.class_rbm()?.given(class)?;
+            let given = model.dbn.class_rbm().context(NO_LABELS)?.given(class)?;
             let path = AnnealingPath::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
             self.in_equilibrium(&given, path, rng)
         });
@@ -553,16 +553,17 @@ impl Layout {
     }
 }
 
+const NO_LABELS: &str =
+    "--label: expected a network with label units (train it with labels = true)";
+
 /// The classes to draw; none where labels are left to the network, or there are none.
 fn classes(args: &Sample, model: &Model) -> Result<Vec<u32>> {
-    let known = model.dbn.classes.map(|classes| classes as u32);
+    let known = model.dbn.classes().map(|classes| classes as u32);
     let is_chosen = args.from.is_some() || args.clamp.is_some() || args.tempered;
     match (known, &args.label[..]) {
         (Some(known), []) if !is_chosen => Ok((0..known).collect()),
         (_, []) => Ok(Vec::new()),
-        (None, _) => {
-            bail!("--label: expected a network with label units (train it with labels = true)")
-        }
+        (None, _) => bail!(NO_LABELS),
         (Some(_), [Label::Any]) => Ok(Vec::new()),
         (Some(known), labels) => labels
             .iter()

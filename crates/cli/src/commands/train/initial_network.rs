@@ -169,7 +169,7 @@ fn begin_at(learner: &mut Learner, model: &Path, table: Option<&TableLayout>) ->
         "init = \"{0}\": expected a network that scales its data as this machine does, by the same cases (name a recipe as init, and it learns here first)",
         model.display()
     );
-    let lowest = network.dbn.rbms.first().context("init: expected a machine, found none")?;
+    let lowest = network.dbn.bottom();
     let place = || format!("init = \"{}\"", model.display());
     learner.begin_at(lowest).map_err(Usage::of).with_context(place)?;
     output::note(format!("begins at the lowest machine of {}", model.display()));

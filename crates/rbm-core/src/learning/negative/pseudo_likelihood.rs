@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::NegativePhase;
+use crate::estimate::pseudo::inputs_from_others;
 use crate::model::Boltzmann;
 use crate::{Averages, Error, Phase, Result, Rng, Stateful};
 
@@ -10,29 +11,6 @@ use crate::{Averages, Error, Phase, Result, Rng, Stateful};
 /// For machines all of whose units are observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PseudoLikelihood;
-
-impl PseudoLikelihood {
-    /// The input of each unit of `rest` `(rows, rest)` from all others.
-    fn inputs(machine: &dyn Boltzmann, rest: &Tensor) -> Result<Tensor> {
-        if machine.last().units().width() > 0 {
-            let found = machine.last().units().to_string();
-            return Err(Error::invalid("the pseudo-likelihood", "no hidden units", found));
-        }
-        match machine.inputs_within(rest)? {
-            Some(inputs) => Ok(inputs),
-            None => Ok(rest.zeros_like()?),
-        }
-    }
-
-    /// Σ_i log p(x_i | all others) of each case `(n, rest)`, in nats, `(n,)`. Differentiable.
-    ///
-    /// # Errors
-    ///
-    /// For machines with units that are not observed, and cases of another width.
-    pub fn log_likelihoods(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
-        machine.rest().log_probability(&Self::inputs(machine, cases)?, cases)
-    }
-}
 
 impl Stateful for PseudoLikelihood {}
 
@@ -44,7 +22,7 @@ impl NegativePhase for PseudoLikelihood {
         positive: &Phase,
         rng: &mut Rng,
     ) -> Result<Phase> {
-        let inputs = Self::inputs(machine, &positive.visible)?;
+        let inputs = inputs_from_others(machine, &positive.visible)?;
         let drawn = machine.rest().sample(&inputs, rng)?;
         Ok(Phase { log_weights: positive.log_weights.clone(), ..Phase::of(machine, &drawn)? })
     }
@@ -62,7 +40,7 @@ impl NegativePhase for PseudoLikelihood {
             return Err(Error::invalid("learning by pseudo-likelihood", expected, "cliques"));
         }
         let rest = positive.visible.detach();
-        let inputs = Self::inputs(machine, &rest)?.detach();
+        let inputs = inputs_from_others(machine, &rest)?.detach();
         let expected = machine.rest().expected_statistics(&inputs)?;
         let mean = machine.rest().mean_among(&expected)?.detach();
         let none = rest.narrow(1, 0, 0)?;
