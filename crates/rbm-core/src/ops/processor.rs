@@ -51,6 +51,8 @@ pub struct Processor {
     pub pick: f64,
     /// The same in hWᵀ, from rows that have been transposed into the cache.
     pub pick_transposed: f64,
+    /// What picking costs where the rows lie in the first-level cache, as a share of `pick` and `pick_transposed`; 1 where it was not measured.
+    pub near: f64,
     /// What transposing W for hWᵀ costs, in cases of the dense product.
     pub transpose: f64,
     /// What making the sums of all fours costs, in cases of the dense product.
@@ -74,6 +76,9 @@ pub struct Processor {
 /// Multiplications from which on a dense product is shared among threads: as `gemm` has it.
 const SHARED: f64 = 48.0 * 48.0 * 256.0;
 
+/// The most rows whose columns, a block at a time, lie in a first-level cache of 32 KiB.
+const NEAR: usize = 128;
+
 /// Rows of a parameter that a thread takes at least in a step by fours.
 pub(super) const ROWS_OF_FOURS: usize = 196;
 
@@ -83,6 +88,7 @@ const ZEN4: Processor = Processor {
     find: 27.0,
     pick: 2.3,
     pick_transposed: 2.1,
+    near: 1.0,
     transpose: 9.0,
     table: 15.0,
     four: 1.8,
@@ -99,18 +105,19 @@ impl Processor {
     pub const KINDS: [Self; 4] = [
         Self {
             name: "sapphire-rapids",
-            find: 80.0,
-            pick: 4.4,
-            pick_transposed: 3.0,
-            transpose: 18.0,
-            table: 28.0,
-            four: 3.0,
+            find: 42.0,
+            pick: 3.65,
+            pick_transposed: 2.65,
+            near: 0.35,
+            transpose: 24.0,
+            table: 34.0,
+            four: 1.27,
             find_outer: 80.0,
             pick_outer: 2.4,
             table_outer: 0.2,
             four_outer: 2.3,
             pass: 0.2,
-            start: 13e6,
+            start: 0.0,
         },
         ZEN4,
         Self {
@@ -118,6 +125,7 @@ impl Processor {
             find: 47.0,
             pick: 3.3,
             pick_transposed: 2.7,
+            near: 1.0,
             transpose: 11.0,
             table: 23.0,
             four: 2.4,
@@ -180,10 +188,11 @@ impl Processor {
         transposed: bool,
         density: Density,
     ) -> Way {
-        let (rows, _, width) = shape;
+        let (rows, inner, width) = shape;
         let (rows, width) = (rows as f64, width as f64);
         let (pick, transpose) =
             if transposed { (self.pick_transposed, self.transpose) } else { (self.pick, 0.0) };
+        let pick = if inner <= NEAR { pick * self.near } else { pick };
         let before = self.find / width + transpose / rows;
         let by_rows = before + pick * density.elements;
         let by_fours = before + self.table / rows + self.four * density.fours / FOUR as f64;
@@ -251,6 +260,9 @@ mod tests {
             };
             assert_eq!(ways(of(0.05, true)), [Way::Rows; 3], "{}", kind.name);
             assert_eq!(ways(of(0.3, true)), [Way::Fours; 3], "{}", kind.name);
+            // Few rows lie in the first-level cache, and are picked from there, where that is known to be quicker.
+            let near = kind.way_of_product((100, 100, 784), true, of(0.3, true));
+            assert_eq!(near == Way::Rows, kind.near < 1.0, "{}", kind.name);
             assert_eq!(ways(of(0.1, false)), [Way::Rows; 3], "{}", kind.name);
             assert_eq!(ways(of(0.5, false)), [Way::Dense; 3], "{}", kind.name);
             assert_ne!(kind.way_of_outer((16, 500), of(0.3, true)), Way::Fours);
