@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::monitor::Activity;
-use rbm_core::estimate::{Correlations, pseudo_likelihoods, stochastic_pseudo_likelihood};
+use rbm_core::estimate::{self, Correlations, pseudo_likelihoods, stochastic_pseudo_likelihood};
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::Schedule;
 use rbm_core::learning::train::{
@@ -583,10 +583,10 @@ fn checkpoint(
     Ok(Checkpoint { tensors, record })
 }
 
-/// Whether the probability of each observed unit given all others is known: no hidden unit is coupled with another, and there is none beside
-/// measurements. Of labels cases may say nothing.
+/// Whether the probability of each observed unit given all other observed ones is known. It is not where hidden units are coupled with each
+/// other. Where labels are learned too, cases may come without them.
 fn has_pseudo_likelihood(machine: &Machine, shape: &Shape) -> bool {
     let rest = machine.rest();
     let is_known = shape.labels.is_none() && rest.units().width() == shape.observed();
-    is_known && (shape.hidden.is_empty() || rest.discrete().is_some())
+    is_known && estimate::has_pseudo_likelihood(machine)
 }

@@ -3,7 +3,7 @@
 
 use candle_boltzmann::MarkovField;
 use candle_boltzmann::belief::learning::{
-    Ascending, BeliefLearner, BeliefLearning, BeliefMethod, RecognitionPhase,
+    BeliefLearner, BeliefLearning, BeliefMethod, OptimizerKind, RecognitionPhase,
 };
 use candle_boltzmann::belief::{BeliefNet, Helmholtz};
 use candle_core::{DType, Device, Tensor};
@@ -374,15 +374,15 @@ fn learning_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("belief.safetensors");
     let data = cases(0..32).to_dtype(DType::F32).unwrap();
-    for (method, optimiser, momentum) in [
-        (BeliefMethod::WakeSleep, Ascending::Momentum, 0.5),
-        (BeliefMethod::Reweighted, Ascending::Adam, 0.0),
+    for (method, optimizer, momentum) in [
+        (BeliefMethod::WakeSleep, OptimizerKind::Sgd, 0.5),
+        (BeliefMethod::Reweighted, OptimizerKind::Adam, 0.0),
     ] {
         let of = || {
             let learning = BeliefLearning {
                 epochs: 4,
                 batch_size: 6,
-                optimiser,
+                optimizer,
                 momentum,
                 ..BeliefLearning::of(method)
             };

@@ -392,3 +392,42 @@ fn probabilities_are_drawn_anew_at_every_turn() {
     assert!(refused("spin:9", None).contains("data.pass"));
     assert!(refused("bernoulli:9", Some(0.9)).contains("data.pass"));
 }
+
+/// Which machines have a pseudo-likelihood: those whose hidden units can be summed out unit by unit. Each of its numbers is that of one case.
+#[test]
+fn pseudo_likelihoods_are_known_where_hidden_units_are_alone() {
+    let cases = bars();
+    let with = |hidden: &[&str], couplings, labels| Shape {
+        visible: Units::bernoulli(9),
+        hidden: hidden.iter().map(|text| text.parse().unwrap()).collect(),
+        labels,
+        couplings,
+    };
+    let is_known = |shape: Shape, cases: &Tensor| {
+        let learner = Learner::new(shape, learning(Negative::Persistent, 1, 0.1), cases).unwrap();
+        let found = learner.pseudo_likelihoods(cases).unwrap();
+        assert_eq!(found.is_some(), learner.has_pseudo_likelihood());
+        if let Some(found) = &found {
+            assert_eq!(found.len(), cases.dim(0).unwrap());
+            // Nothing has been learned: each unit is one of two values.
+            let mean = found.iter().sum::<f64>() / found.len() as f64;
+            assert!((-9.0..-5.0).contains(&mean), "{mean}");
+        }
+        found.is_some()
+    };
+    for (hidden, couplings, expected) in [
+        (&[][..], Couplings::Visible, true),
+        (&["bernoulli:4"], Couplings::Visible, true),
+        (&["bernoulli:4"], Couplings::None, true),
+        (&["gaussian:2"], Couplings::Visible, true),
+        (&["bernoulli:4"], Couplings::Lateral, false),
+        (&["bernoulli:4"], Couplings::Hidden, false),
+        (&["bernoulli:4", "bernoulli:2"], Couplings::None, false),
+    ] {
+        assert_eq!(is_known(with(hidden, couplings.clone(), None), &cases), expected, "{hidden:?}");
+    }
+    // Cases may come without their labels.
+    let codes = Tensor::new(&[[1f32, 0.0]; 14], &CPU).unwrap();
+    let labelled = Tensor::cat(&[&cases, &codes], 1).unwrap();
+    assert!(!is_known(with(&["bernoulli:4"], Couplings::None, Some(2)), &labelled));
+}

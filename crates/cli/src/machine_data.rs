@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::Examples;
 use candle_dbn::data::{self, Binarise, Dataset, Missing, ReadOptions, Standardise, check_units};
-use candle_dbn::network::top::label_codes;
+use candle_dbn::network::labels::label_codes;
 use candle_dbn::recipe::VisibleKind;
 use candle_dbn::store::machine::TableLayout;
 use rbm_core::learning::trainer::Pass;

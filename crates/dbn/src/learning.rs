@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Dbn;
 use crate::network::dbn::up;
-use crate::network::top::{join_labels, label_codes, label_posterior};
+use crate::network::labels::{join_labels, label_codes};
 use rbm_core::model::conditional_layer::delta_rule;
 
 /// Whether the cases of a deep layer are computed once, before the layer learns, or anew for every mini-batch.
@@ -214,6 +214,7 @@ pub struct Propagated<'a> {
 impl Propagated<'_> {
     /// What becomes of `cases` whose labels are these.
     fn above(&self, cases: &Tensor, labels: Option<Vec<u32>>) -> Result<Tensor> {
+        self.dbn.machine(self.layer)?;
         let below = self.dbn.below_top();
         let x = up(below.get(..self.layer).unwrap_or(below), cases)?.detach();
         let Some(top) = self.dbn.class_rbm().filter(|_| self.layer + 1 == self.dbn.depth()) else {
@@ -221,7 +222,7 @@ impl Propagated<'_> {
         };
         let codes = match labels {
             Some(labels) => label_codes(&labels, top.classes(), x.dtype(), x.device())?,
-            None => label_posterior(top, &x)?,
+            None => top.probabilities(&x)?,
         };
         join_labels(&x, &codes)
     }
@@ -233,7 +234,7 @@ impl Rows for Propagated<'_> {
     }
 
     fn width(&self) -> usize {
-        self.dbn.rbm(self.layer).visible().units().width()
+        self.dbn.rbm(self.layer).map_or(0, |rbm| rbm.visible().units().width())
     }
 
     fn rows(&self, indices: &[u32]) -> Result<Tensor> {

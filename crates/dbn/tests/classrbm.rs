@@ -54,7 +54,7 @@ fn data_biases(name: &str, settings: &[&str]) -> Vec<f64> {
     let one_step = ["layers.0.epochs=1", "layers.0.batch_size=2000", "data.pass=mean"];
     let settings: Vec<_> = one_step.iter().chain(settings).copied().collect();
     let model = finish(&mut training(name, &settings), &mut Interrupter::default());
-    let parameters = model.dbn.rbm(0).parameters();
+    let parameters = model.dbn.rbm(0).unwrap().parameters();
     let (_, bias) = parameters.iter().find(|(name, _)| name == "visible_0.bias").unwrap();
     bias.to_dtype(DType::F64).unwrap().to_vec1().unwrap()
 }

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_dbn::estimate::bound::Bound;
 use candle_dbn::learning;
 use candle_dbn::network::inference::{Condition, ConditionalSampler};
-use candle_dbn::network::top::{join_labels, label_codes, with_label_units};
+use candle_dbn::network::labels::{join_labels, label_codes, with_label_units};
 use candle_dbn::{ConditionalLayer, Dbn, Inference, PerClass, UpDown};
 use rbm_core::model::conditional_layer::delta_rule;
 use rbm_core::{ContrastiveDivergence, Gradient, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops};

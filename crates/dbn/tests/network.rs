@@ -49,13 +49,13 @@ fn features_are_the_up_pass_layer_by_layer() {
     let dbn = Dbn::new(vec![machine(6, 5, 1.0, 1), machine(5, 4, 1.0, 2)]).unwrap();
     let v = cases(3, 6);
     let features = dbn.features(&v).unwrap();
-    let first = dbn.rbm(0).hidden_mean(&v).unwrap();
+    let first = dbn.rbm(0).unwrap().hidden_mean(&v).unwrap();
     assert_eq!(rows(&features[0]), rows(&first));
-    assert_eq!(rows(&features[1]), rows(&dbn.rbm(1).hidden_mean(&first).unwrap()));
+    assert_eq!(rows(&features[1]), rows(&dbn.rbm(1).unwrap().hidden_mean(&first).unwrap()));
     assert_eq!(rows(&dbn.up(&v).unwrap()), rows(&features[1]));
     let down = dbn.down(&features[1]).unwrap();
     assert_eq!(rows(&dbn.reconstruct(&v, 2).unwrap()), rows(&down));
-    let shallow = dbn.rbm(0).visible_mean(&first).unwrap();
+    let shallow = dbn.rbm(0).unwrap().visible_mean(&first).unwrap();
     assert_eq!(rows(&dbn.reconstruct(&v, 1).unwrap()), rows(&shallow));
 }
 

@@ -114,7 +114,7 @@ fn joint_learning_and_up_down_go_on_too() {
     let (model, _) = finish(&mut last, &mut Interrupter::default());
     assert!(bits(&model) == bits(&unstopped) && !model.dbn.generative.is_empty());
     // And the way down did learn something of its own.
-    let (down, up) = (&whole.dbn.generative[0].weights, whole.dbn.rbm(0).weights());
+    let (down, up) = (&whole.dbn.generative[0].weights, whole.dbn.rbm(0).unwrap().weights());
     let apart = (down.t().unwrap() - up.as_tensor()).unwrap().abs().unwrap().mean_all().unwrap();
     assert!(apart.to_scalar::<f32>().unwrap() > 1e-4);
 }

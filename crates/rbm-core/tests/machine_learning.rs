@@ -9,7 +9,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use common::numbered::{lateral, layer, matrix, numbers, ten, with_hidden};
 use rbm_core::estimate::monitor::Monitor;
 use rbm_core::estimate::{
-    pseudo_likelihoods, stochastic_pseudo_likelihood, visible_pseudo_likelihoods,
+    has_pseudo_likelihood, pseudo_likelihoods, stochastic_pseudo_likelihood,
+    visible_pseudo_likelihoods,
 };
 use rbm_core::learning::positive::{Start, best_mean_field, lower_bounds, mean_field};
 use rbm_core::learning::transform::Centre;
@@ -394,7 +395,16 @@ fn the_gradient_of_the_pseudo_likelihood_is_its_derivative() {
 /// of machines without hidden units beside the way of those with them.
 #[test]
 fn pseudo_likelihoods_are_those_of_the_table() {
-    for (name, machine) in machines().into_iter().take(3).chain([("visible", ten("spin"))]) {
+    let several = Machine::new(
+        vec![layer("binomial(3):3", &numbers(71, 3, 0.5)), layer("bernoulli:2", &[0.3, -0.2])],
+        vec![
+            Coupling::Dense { layers: [0, 1], weights: matrix(numbers(72, 6, 0.7), 3, 2) },
+            lateral(0, 3, &numbers(73, 3, 0.4), 1),
+        ],
+    );
+    let others = [("visible", ten("spin")), ("several values", several.unwrap())];
+    for (name, machine) in machines().into_iter().take(3).chain(others) {
+        assert!(has_pseudo_likelihood(&machine), "{name}");
         let rest = machine.rest();
         let cases = all(rest);
         let (rows, scores) = (cases.to_vec2::<f64>().unwrap(), machine.free_energy(&cases));
@@ -430,6 +440,12 @@ fn pseudo_likelihoods_are_those_of_the_table() {
         assert!((average - mean).abs() < 4.0 * error, "{name}: {average} is not {mean} ± {error}");
     }
     let cliques = machines().remove(3).1;
+    assert!(!has_pseudo_likelihood(&cliques));
+    let monitor = Monitor { train: all(cliques.rest()), held_out: None, rng: Rng::new(0) };
+    assert_eq!(monitor.report(&cliques).unwrap().pseudo_likelihood, None);
+    let wide = Tensor::zeros((2, 11), DType::F64, &CPU).unwrap();
+    let refused = pseudo_likelihoods(&ten("spin"), &wide).unwrap_err();
+    assert!(refused.to_string().contains("10 columns"), "{refused}");
     let refused = pseudo_likelihoods(&cliques, &all(cliques.rest())).unwrap_err();
     assert!(refused.to_string().contains("found cliques"), "{refused}");
 }

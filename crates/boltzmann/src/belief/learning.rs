@@ -54,11 +54,12 @@ pub enum RecognitionPhase {
 /// How a gradient becomes a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ascending {
+pub enum OptimizerKind {
     /// Adam.
     Adam,
     /// Plain ascent, with momentum.
-    Momentum,
+    #[serde(alias = "momentum")]
+    Sgd,
 }
 
 /// How a belief net and its recognition learn.
@@ -71,7 +72,8 @@ pub struct BeliefLearning {
     /// Guesses for each case.
     pub samples: usize,
     /// How a gradient becomes a step.
-    pub optimiser: Ascending,
+    #[serde(alias = "optimiser")]
+    pub optimizer: OptimizerKind,
     /// Times through the data.
     pub epochs: usize,
     /// Cases between updates.
@@ -99,7 +101,7 @@ impl BeliefLearning {
             method,
             recognition,
             samples,
-            optimiser: Ascending::Adam,
+            optimizer: OptimizerKind::Adam,
             epochs: 100,
             batch_size: 50,
             learning_rate: 0.003,
@@ -161,7 +163,7 @@ impl BeliefLearning {
                 format!("{learning_rate} and {momentum}"),
             ));
         }
-        if self.optimiser == Ascending::Adam && momentum != 0.0 {
+        if self.optimizer == OptimizerKind::Adam && momentum != 0.0 {
             let expected = "none with Adam, which has its own";
             return Err(Error::invalid("momentum", expected, momentum.to_string()));
         }
@@ -174,9 +176,9 @@ impl BeliefLearning {
     }
 
     fn optimizer(&self) -> Box<dyn Optimizer> {
-        match self.optimiser {
-            Ascending::Adam => Box::new(Adam::new(self.learning_rate)),
-            Ascending::Momentum => Box::new(Sgd::new(self.learning_rate)),
+        match self.optimizer {
+            OptimizerKind::Adam => Box::new(Adam::new(self.learning_rate)),
+            OptimizerKind::Sgd => Box::new(Sgd::new(self.learning_rate)),
         }
     }
 

@@ -187,6 +187,11 @@ impl ContactModel {
         if model.dbn.depth() > 1 {
             bail!("{}: expected a single machine, found a stack", run.display());
         }
+        ensure!(
+            model.dbn.classes().is_none(),
+            "{}: expected a machine of sequences alone, found one that learned labels beside them",
+            run.display()
+        );
         let rbm = model.dbn.top();
         let visible = rbm.visible().units();
         let letters = sample::letters(&model, "contacts").ok().as_ref().map(words);
@@ -199,7 +204,7 @@ impl ContactModel {
         let weights = rbm.weights().as_detached_tensor();
         let couplings = PottsCouplings::through_hidden(&visible, &weights, rbm.hidden(), &cases)
             .with_context(|| run.display().to_string())?;
-        said_effective(cases.count());
+        note_effective(cases.count());
         Ok(Self { couplings, sites: sites_of(&visible), letters, graph: None })
     }
 
@@ -222,7 +227,7 @@ impl ContactModel {
         let couplings = PottsCouplings::of_machine(machine.learner.machine(), rows)
             .with_context(|| args.run.display().to_string())?;
         if let Some(rows) = rows {
-            said_effective(rows.count());
+            note_effective(rows.count());
         }
         let graph = match has_hidden {
             true => None,
@@ -233,7 +238,7 @@ impl ContactModel {
     }
 }
 
-fn said_effective(cases: usize) {
+fn note_effective(cases: usize) {
     output::note(format!(
         "couplings through hidden units are effective ones, to second order in the weights, over {} cases",
         output::grouped(cases as u64)

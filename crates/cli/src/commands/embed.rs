@@ -87,7 +87,8 @@ impl Feature {
     fn columns(&self, model: &Model) -> FeatureNames {
         match self {
             Self::Layer(layer) => {
-                FeatureNames::Numbered(model.dbn.rbm(*layer).hidden().units().width())
+                let hidden = model.dbn.rbm(*layer).map(|rbm| rbm.hidden().units().width());
+                FeatureNames::Numbered(hidden.unwrap_or(0))
             }
             Self::Class => FeatureNames::Class,
             Self::Prediction => FeatureNames::Numbered(1),

@@ -134,3 +134,12 @@ fn hidden_units_couple_effectively() {
     place.dbn("train bars-and-stripes:3 --model bm --set epochs=2 --no-pictures --out bars").done();
     place.dbn("contacts bars").failed_in_the_end(&["bars", "Potts units", "bernoulli"]);
 }
+
+/// What labels say to the hidden units is no coupling of sites.
+#[test]
+fn a_machine_with_labels_has_no_contacts() {
+    let place = Place::new();
+    let words = "train digits --recipe classrbm --layers 5 --set layers.0.epochs=1 --no-pictures --out labelled";
+    place.dbn(words).done();
+    place.dbn("contacts labelled").failed(&["labelled: expected a machine of sequences alone"]);
+}

@@ -135,14 +135,22 @@ impl Dbn {
         self.below.into_iter().chain([self.top.into_rbm()]).collect()
     }
 
-    /// Machine `layer`, of which 0 is the lowest and all above the highest are it.
-    pub fn rbm(&self, layer: usize) -> &Rbm {
-        self.below.get(layer).unwrap_or(self.top())
+    /// Machine `layer`, of which 0 is the lowest; `None` above the highest.
+    pub fn rbm(&self, layer: usize) -> Option<&Rbm> {
+        self.rbms().nth(layer)
+    }
+
+    /// The same, which must be there.
+    pub(crate) fn machine(&self, layer: usize) -> Result<&Rbm> {
+        self.rbm(layer).ok_or_else(|| {
+            let expected = format!("below {}, the number of machines", self.depth());
+            Error::invalid("a layer", expected, layer.to_string())
+        })
     }
 
     /// The layer that data are clamped to, as part of its machine.
     pub fn bottom(&self) -> &Rbm {
-        self.rbm(0)
+        self.below.first().unwrap_or(self.top())
     }
 
     /// The undirected machine on top.
@@ -261,7 +269,7 @@ impl Dbn {
             Some(generative) => generative.mean(h),
             None => {
                 let one = Tensor::ones((h.dim(0)?, 1), h.dtype(), h.device())?;
-                let mean = self.rbm(layer).visible_mean_like(h, like.unwrap_or(&one))?;
+                let mean = self.machine(layer)?.visible_mean_like(h, like.unwrap_or(&one))?;
                 self.without_labels(layer, mean)
             }
         }
@@ -271,7 +279,7 @@ impl Dbn {
     fn sample_below(&self, layer: usize, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         match self.generative.get(layer) {
             Some(generative) => generative.sample(h, rng),
-            None => self.without_labels(layer, self.rbm(layer).sample_visible(h, rng)?),
+            None => self.without_labels(layer, self.machine(layer)?.sample_visible(h, rng)?),
         }
     }
 

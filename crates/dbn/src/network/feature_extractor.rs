@@ -14,7 +14,7 @@ use candle_nn::{Init, Module, VarBuilder, VarMap};
 use rbm_core::{Error, Layer, Result, Units};
 
 use crate::network::config::Config;
-use crate::network::top::with_label_units;
+use crate::network::labels::with_label_units;
 use crate::{Model, Standardise};
 
 /// The deviation of new weights (Practical Guide §8).

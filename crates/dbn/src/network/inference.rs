@@ -15,7 +15,7 @@ use rbm_core::{Error, Gibbs, Kernel, Result, Rng, Rows, rows};
 use serde::{Serialize, Serializer};
 
 use crate::network::dbn::up;
-use crate::network::top::{join_labels, label_codes, label_posterior};
+use crate::network::labels::{join_labels, label_codes};
 use crate::{Dbn, Examples};
 
 /// How labels are found. As text `means`, `samples:20`, `gibbs:100`.
@@ -77,11 +77,11 @@ impl Dbn {
             return Err(Error::invalid("recognition by labels", expected, "none"));
         };
         match how {
-            Inference::Means => label_posterior(top, &up(self.below_top(), v)?),
+            Inference::Means => top.probabilities(&up(self.below_top(), v)?),
             Inference::Samples(passes) => {
-                let mut sum = label_posterior(top, &self.sample_penultimate(v, rng)?)?;
+                let mut sum = top.probabilities(&self.sample_penultimate(v, rng)?)?;
                 for _ in 1..passes {
-                    sum = (sum + label_posterior(top, &self.sample_penultimate(v, rng)?)?)?;
+                    sum = (sum + top.probabilities(&self.sample_penultimate(v, rng)?)?)?;
                 }
                 Ok((sum / passes as f64)?)
             }
@@ -168,8 +168,8 @@ pub struct Condition {
 #[derive(Debug)]
 pub struct ConditionalSampler<'a> {
     dbn: &'a Dbn,
-    /// What holds units of the top machine.
-    top: Option<Clamped>,
+    /// What moves the top machine, and holds what is given there.
+    kernel: Box<dyn Kernel<State = Chains, Info = ()>>,
     /// What holds values of the data layer.
     data: Option<Clamped>,
     /// Where the top machine is.
@@ -210,22 +210,22 @@ impl<'a> ConditionalSampler<'a> {
                 return Err(Error::invalid("a label to generate", expected, "none"));
             }
         };
-        let top = Self::clamped(dbn, given.data.filter(|_| dbn.depth() == 1), codes, &chains)?;
-        let mut new = Self { dbn, top, data, chains };
+        let kernel = Self::kernel(dbn, given.data.filter(|_| dbn.depth() == 1), codes, &chains)?;
+        let mut new = Self { dbn, kernel, data, chains };
         let visible = new.chains.visible.clone();
         new.restart(visible, rng)?;
         Ok(new)
     }
 
-    /// What to hold of the top machine's visible units.
-    fn clamped(
+    /// Gibbs sampling of the top machine, with what is given of its visible units held.
+    fn kernel(
         dbn: &Dbn,
         data: Option<(Tensor, Tensor)>,
         codes: Option<Tensor>,
         chains: &Chains,
-    ) -> Result<Option<Clamped>> {
+    ) -> Result<Box<dyn Kernel<State = Chains, Info = ()>>> {
         if data.is_none() && codes.is_none() {
-            return Ok(None);
+            return Ok(Box::new(Gibbs::default()));
         }
         let nothing = chains.visible.zeros_like()?;
         let classes = dbn.classes().unwrap_or(0);
@@ -233,21 +233,18 @@ impl<'a> ConditionalSampler<'a> {
         let free = nothing.narrow(1, 0, width)?;
         let (values, mask) = data.unwrap_or((free.clone(), free));
         if classes == 0 {
-            return Ok(Some(Clamped::new(&values, &mask)?));
+            return Ok(Box::new(Clamped::new(&values, &mask)?));
         }
         let free = nothing.narrow(1, width, classes)?;
         let held = codes.as_ref().map_or(Ok(free.clone()), Tensor::ones_like)?;
         let codes = codes.unwrap_or(free);
         let (values, mask) = (join_labels(&values, &codes)?, join_labels(&mask, &held)?);
-        Ok(Some(Clamped::new(&values, &mask)?))
+        Ok(Box::new(Clamped::new(&values, &mask)?))
     }
 
     /// Chains at `visible` of the top machine, with what is held in its place.
     fn restart(&mut self, visible: Tensor, rng: &mut Rng) -> Result<()> {
-        self.chains = match &self.top {
-            Some(kernel) => kernel.init(self.dbn.top(), visible, rng)?,
-            None => Gibbs::default().init(self.dbn.top(), visible, rng)?,
-        };
+        self.chains = self.kernel.init(self.dbn.top(), visible, rng)?;
         Ok(())
     }
 
@@ -270,10 +267,7 @@ impl<'a> ConditionalSampler<'a> {
             };
             self.restart(visible, rng)?;
         }
-        match &self.top {
-            Some(kernel) => kernel.step(self.dbn.top(), &mut self.chains, rng),
-            None => Gibbs::default().step(self.dbn.top(), &mut self.chains, rng),
-        }
+        self.kernel.step(self.dbn.top(), &mut self.chains, rng)
     }
 
     /// What the network believes: the means of the data layer `(chains, width)`, with what is given in its place; with

@@ -7,9 +7,10 @@ pub mod dbn;
 pub mod feature_extractor;
 pub mod fine_tune;
 pub mod inference;
+pub mod labels;
 pub(crate) mod model;
 pub mod per_class;
-pub mod top;
+mod top;
 
 pub use self::autoencoder::Autoencoder;
 pub use self::classifier::{Classifier, Regressor};

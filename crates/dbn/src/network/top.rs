@@ -4,8 +4,10 @@
 //! pictures and their labels together, so that it can be asked for either by the other (Hinton, Osindero, Teh 2006, §5 and
 //! §6.1). What it says of the labels is [`ClassRbm`]'s.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 use rbm_core::{ClassRbm, Error, Rbm, Result, Rng, Units};
+
+use super::labels::with_label_units;
 
 /// The machine on top of a network.
 #[derive(Debug)]
@@ -101,7 +103,7 @@ impl Top {
     pub fn with_probable_labels(&self, x: Tensor) -> Result<Tensor> {
         match self {
             Self::Plain(_) => Ok(x),
-            Self::Labelled(top) => top.join(&x, &label_posterior(top, &x)?),
+            Self::Labelled(top) => top.join(&x, &top.probabilities(&x)?),
         }
     }
 
@@ -125,51 +127,4 @@ impl Top {
             Self::Labelled(top) => Ok(top.split(&visible)?.0.contiguous()?),
         }
     }
-}
-
-/// p(label | x), `(batch, classes)`, for what comes from below, `x` `(batch, width)`. A leaf.
-pub(crate) fn label_posterior(top: &ClassRbm, x: &Tensor) -> Result<Tensor> {
-    Ok(top.log_probabilities(x)?.exp()?.detach())
-}
-
-/// `units` with a site of `classes` label units after them.
-pub fn with_label_units(units: &Units, classes: usize) -> Units {
-    let mut groups: Vec<Units> =
-        units.groups().into_iter().map(|(_, units)| units.clone()).collect();
-    groups.push(Units::Potts { sites: 1, states: classes });
-    Units::Concat { groups }
-}
-
-/// One-hot codes `(labels.len(), classes)`.
-///
-/// # Errors
-///
-/// For a label that is not below `classes`.
-pub fn label_codes(
-    labels: &[u32],
-    classes: usize,
-    dtype: DType,
-    device: &Device,
-) -> Result<Tensor> {
-    let mut values = vec![0f32; labels.len() * classes];
-    for (row, &label) in values.chunks_mut(classes.max(1)).zip(labels) {
-        match row.get_mut(label as usize) {
-            Some(value) => *value = 1.0,
-            None => {
-                let expected = format!("below the model's {classes} classes");
-                return Err(Error::invalid("a label", expected, label.to_string()));
-            }
-        }
-    }
-    let codes = Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)?;
-    Ok(codes.to_dtype(dtype)?.to_device(device)?)
-}
-
-/// The visible side of the top machine, `(batch, width + classes)`, from the data, sent up, and the labels' codes.
-///
-/// # Errors
-///
-/// Where there are not as many rows of both.
-pub fn join_labels(x: &Tensor, codes: &Tensor) -> Result<Tensor> {
-    Ok(Tensor::cat(&[x, codes], 1)?.contiguous()?)
 }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use candle_boltzmann::belief::learning::{
-    Ascending, BeliefLearning, BeliefMethod, RecognitionPhase,
+    BeliefLearning, BeliefMethod, OptimizerKind, RecognitionPhase,
 };
 use rbm_core::Result;
 use serde::{Deserialize, Serialize};
 
 use super::machine::{MachineData, as_typed, of_learning, settings_of};
-use super::text::{made_with, model_in, parsed, read, written};
+use super::text::{Renamed, made_with, model_in, parsed, read, written};
 use super::values::seed;
 
 /// The text of this file, for the page of keys.
@@ -76,8 +76,8 @@ pub struct BeliefLearningRecipe {
     pub samples: Option<usize>,
     /// How a gradient becomes a step.
     ///
-    /// Range: "adam" or "momentum". Used by: every belief net.
-    pub optimiser: Option<Ascending>,
+    /// Range: "adam" or "sgd". Used by: every belief net.
+    pub optimizer: Option<OptimizerKind>,
     /// Times through the data.
     ///
     /// Range: 1 or more epochs. Default: 100, and of few cases as many as have 2,000 updates. Used by: every belief net.
@@ -92,9 +92,11 @@ pub struct BeliefLearningRecipe {
     pub learning_rate: Option<f64>,
     /// The fraction of the last step that is repeated; Adam has its own.
     ///
-    /// Range: 0 to below 1. Used by: `optimiser = "momentum"`.
+    /// Range: 0 to below 1. Used by: `optimizer = "sgd"`.
     pub momentum: Option<f64>,
 }
+
+const RENAMED: [Renamed; 1] = [("optimiser", "`optimizer`, \"adam\" or \"sgd\"")];
 
 /// The keys above all tables that `--set` changes.
 const OWN_KEYS: [&str; 2] = ["seed", "hidden"];
@@ -106,7 +108,7 @@ impl BeliefLearningRecipe {
             method: Some(learning.method),
             recognition: Some(learning.recognition),
             samples: Some(learning.samples),
-            optimiser: Some(learning.optimiser),
+            optimizer: Some(learning.optimizer),
             epochs: Some(learning.epochs),
             batch_size: Some(learning.batch_size),
             learning_rate: Some(learning.learning_rate),
@@ -121,7 +123,7 @@ impl BeliefLearningRecipe {
         BeliefLearning {
             recognition: self.recognition.unwrap_or(usual.recognition),
             samples: self.samples.unwrap_or(usual.samples),
-            optimiser: self.optimiser.unwrap_or(usual.optimiser),
+            optimizer: self.optimizer.unwrap_or(usual.optimizer),
             epochs: self.epochs.unwrap_or(usual.epochs),
             batch_size: self.batch_size.unwrap_or(usual.batch_size),
             learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
@@ -159,7 +161,7 @@ impl BeliefRecipe {
     ///
     /// For what is no TOML, and for unknown keys and values; the message names the line.
     pub fn parse(text: &str) -> Result<Self> {
-        parsed(text, &[])
+        parsed(text, &RENAMED)
     }
 
     /// Reads the recipe file `path`.
@@ -187,7 +189,7 @@ impl BeliefRecipe {
     ///
     /// For unknown keys and values; the message names the setting.
     pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
-        made_with(self, &of_learning(settings, &OWN_KEYS), |_| Ok(()), &[])
+        made_with(self, &of_learning(settings, &OWN_KEYS), |_| Ok(()), &RENAMED)
             .map_err(|error| as_typed(error, settings, &OWN_KEYS))
     }
 

@@ -31,9 +31,9 @@ use crate::network::classifier::Regressor;
 pub use crate::network::config::{BELIEF, HOPFIELD, MACHINE, WEIGHTS};
 use crate::network::config::{CONFIG, Config};
 use crate::network::dbn::Dbn;
+use crate::network::labels::with_label_units;
 use crate::network::model::MissingValues;
 use crate::network::model::{DEVIATION, MEAN, MISSING, Model};
-use crate::network::top::with_label_units;
 
 /// The files of which each is a model of another kind, and what it is: no folder holds two.
 pub const MODELS: [(&str, &str); 4] = [

@@ -22,8 +22,8 @@ use rbm_core::{Error, Rbm, Result, Rng, Units};
 use self::backprop::{BestWeights, Network};
 pub use self::state::TrainingState;
 use crate::learning::Pass;
+use crate::network::labels::with_label_units;
 use crate::network::model::MissingValues;
-use crate::network::top::with_label_units;
 use crate::recipe::one_digit;
 use crate::{ConditionalLayer, Dataset, Dbn, Examples, Model, Recipe};
 

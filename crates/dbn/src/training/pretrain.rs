@@ -18,7 +18,7 @@ use super::backprop::BestWeights;
 use super::state::{checkpoint_of, generative_tensors, warm_tensors};
 use super::{Stream, Training};
 use crate::learning::{Caching, Labels, LayerInput, Pass, up_down_parameters};
-use crate::network::top::label_codes;
+use crate::network::labels::label_codes;
 use crate::recipe;
 use crate::{ConditionalLayer, Dbn, Examples, Inference, UpDown};
 

@@ -197,7 +197,7 @@ fn a_turned_bit_never_makes_another_machine() {
     let pt = Pt::new();
     let whole = fs::read(file("rbm.pt")).unwrap();
     let weights = |imported: Imported| {
-        let rbm = &imported.model.dbn.rbm(0);
+        let rbm = &imported.model.dbn.rbm(0).unwrap();
         let numbers = rbm.weights().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };

@@ -18,8 +18,8 @@ pub use partition::{
     AisEstimates, AisOptions, AisRecord, AisStage, BidirectionalAis, log_likelihood, log_partition,
 };
 pub use pseudo::{
-    pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods, stochastic_pseudo_likelihood,
-    visible_pseudo_likelihoods,
+    has_pseudo_likelihood, pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods,
+    stochastic_pseudo_likelihood, visible_pseudo_likelihoods,
 };
 
 use crate::{Error, Result, Rows};

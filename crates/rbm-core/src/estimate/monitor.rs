@@ -6,7 +6,7 @@
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use super::stochastic_pseudo_likelihood;
+use super::{has_pseudo_likelihood, stochastic_pseudo_likelihood};
 use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::rows::blocks;
@@ -43,24 +43,24 @@ pub struct Monitor<C = Tensor> {
 /// The state of a machine in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Mean squared difference per visible unit between cases and their one-step mean reconstruction. Use it, but don't
-    /// trust it (Practical Guide §5).
+    /// Mean squared difference per visible unit between cases and their one-step mean reconstruction: from the means of the hidden units, and
+    /// from the other visible ones where these are coupled. Use it, but don't trust it (Practical Guide §5).
     pub reconstruction_error: f64,
     /// The same of the columns' means in place of the reconstruction: a machine that has learned anything is better.
     pub means_error: f64,
-    /// Stochastic pseudo-likelihood of the training cases, nats per case; none for continuous units.
+    /// Stochastic pseudo-likelihood of the training cases, nats per case, where it is known.
     pub pseudo_likelihood: Option<f64>,
     /// Mean free energy of the training cases, in nats.
     pub free_energy: f64,
     /// Mean free energy of held-out less training cases, in nats: it grows with overfitting (§6).
     pub free_energy_gap: Option<f64>,
-    /// Mean activity of the hidden units.
+    /// Mean activity of the hidden units; 0 where there are none.
     pub hidden_activity: f64,
     /// [`Activity::dead_units`] of the hidden units.
     pub dead_units: usize,
     /// [`Activity::stuck_units`] of the hidden units.
     pub stuck_units: usize,
-    /// Mean |W|.
+    /// Mean |W| over all couplings.
     pub mean_weight: f64,
 }
 
@@ -113,7 +113,7 @@ impl<C: Rows> Monitor<C> {
         }
         let mut rng = self.rng;
         let (units, hidden_units) = (machine.rest(), machine.last().units());
-        let has_pseudo_likelihood = units.discrete().is_some();
+        let is_known = has_pseudo_likelihood(machine);
         let (mut reconstruction, mut pseudo_likelihood, mut active) =
             (0.0, 0.0, vec![0.0; hidden_units.width()]);
         let (mut energy, mut spread) = (0.0, Spread::default());
@@ -134,7 +134,7 @@ impl<C: Rows> Monitor<C> {
                 let sums = to_host(&crate::ops::sum_rows(&hidden)?)?.to_vec1::<f64>()?;
                 active.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
             }
-            if has_pseudo_likelihood {
+            if is_known {
                 pseudo_likelihood +=
                     rows * stochastic_pseudo_likelihood(machine, &block, &mut rng)?;
             }
@@ -150,7 +150,7 @@ impl<C: Rows> Monitor<C> {
         Ok(Report {
             reconstruction_error: reconstruction / cases,
             means_error: spread.variance(),
-            pseudo_likelihood: has_pseudo_likelihood.then_some(pseudo_likelihood / cases),
+            pseudo_likelihood: is_known.then_some(pseudo_likelihood / cases),
             free_energy: energy,
             free_energy_gap: gap,
             hidden_activity: activity.mean,
@@ -232,8 +232,12 @@ fn shares_of_range(units: &Units, means: &[f64]) -> Vec<Share> {
 
 /// Mean |W| over all couplings.
 fn mean_weight(machine: &dyn Boltzmann) -> Result<f64> {
+    let couplings = machine.coupling_weights();
+    if let [only] = &couplings[..] {
+        return mean(&only.as_detached_tensor().abs()?);
+    }
     let (mut total, mut count) = (0.0, 0);
-    for weights in machine.coupling_weights() {
+    for weights in couplings {
         let elements = weights.elem_count();
         if elements > 0 {
             total += elements as f64 * mean(&weights.as_detached_tensor().abs()?)?;

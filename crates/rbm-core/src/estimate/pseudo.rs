@@ -10,17 +10,18 @@ use crate::{Error, Rbm, Result, Rng, ops};
 /// The mean over cases of Σᵢ log p(vᵢ | the other v), in nats, exact; discrete visible units, or units of any kind where the machine has
 /// no hidden ones.
 ///
-/// The rest of the machine is observed, and the units of its last colour are summed out. Units of the rest may be coupled in pairs.
+/// The rest of the machine is observed, and the units of its last colour are summed out. Units of the rest may be coupled in pairs. Whether
+/// all this is so [`has_pseudo_likelihood`] says.
 ///
 /// A unit is a column, a Potts site, or one of a multinomial layer's draws, as if their order were known (then the layer is
-/// its draws' Potts sites with shared weights). `cases` `(n, visible)` are configurations; grey values and means are read as
-/// the nearest one. It takes as much time as one half-step of Gibbs sampling for every column and every value that the column
+/// its draws' Potts sites with shared weights). `cases` `(n, visible)` are configurations; beside hidden units grey values and means are
+/// read as the nearest one. It takes as much time as one half-step of Gibbs sampling for every column and every value that the column
 /// can have but one; with draws, for every pair of categories.
 ///
 /// # Errors
 ///
-/// For continuous visible units beside hidden ones, for couplings that are not of pairs, without cases, and when these do not have the
-/// machine's width.
+/// For continuous visible units, cliques or draws that are coupled with each other beside hidden units, without cases, and when these do not
+/// have the machine's width.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -64,6 +65,7 @@ pub(crate) fn inputs_from_others(machine: &dyn Boltzmann, rest: &Tensor) -> Resu
 ///
 /// As [`pseudo_likelihood`].
 pub fn pseudo_likelihoods(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Vec<f64>> {
+    check_width(machine, cases)?;
     if machine.last().units().width() == 0 {
         super::check_cases(cases)?;
         let cases = cases.to_dtype(machine.dtype())?;
@@ -89,12 +91,38 @@ pub fn pseudo_likelihoods(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Vec
                     }
                     continue;
                 }
-                States::Real => return Err(unsaid(machine)),
+                States::Real => return Err(without_support(machine)),
             };
             totals.iter_mut().zip(log_p).for_each(|(total, log_p)| *total += log_p);
         }
     }
     Ok(totals)
+}
+
+/// Whether [`pseudo_likelihood`] knows it: without hidden units always; beside them of discrete units that are coupled in pairs, and of draws
+/// that are not coupled with each other.
+pub fn has_pseudo_likelihood(machine: &dyn Boltzmann) -> bool {
+    let rest = machine.rest();
+    if machine.last().units().width() == 0 {
+        return true;
+    }
+    let is_known = |support: &Support| match support.states {
+        States::Values(_) | States::OneOf(_) => true,
+        States::Draws(_) => !machine.has_interaction(),
+        States::Real => false,
+    };
+    rest.discrete().is_some_and(|discrete| discrete.support().iter().all(is_known))
+        && !machine.couples_pairs().contains(&false)
+}
+
+/// Errors unless the cases have a column for each unit of the rest.
+fn check_width(machine: &dyn Boltzmann, cases: &Tensor) -> Result<()> {
+    let (found, width) = (cases.dim(1)?, machine.rest().units().width());
+    if found == width {
+        return Ok(());
+    }
+    let expected = format!("{width} columns");
+    Err(Error::invalid("cases for the pseudo-likelihood", expected, found.to_string()))
 }
 
 /// The most sums of a hidden unit's input and a category's weight that are looked at for one block of cases.
@@ -122,6 +150,7 @@ pub fn stochastic_pseudo_likelihood(
     rng: &mut Rng,
 ) -> Result<f64> {
     use rand::RngExt;
+    check_width(machine, cases)?;
     if machine.last().units().width() == 0 {
         return pseudo_likelihood(machine, cases);
     }
@@ -165,7 +194,7 @@ pub fn stochastic_pseudo_likelihood(
                     given.drawn(&places.collect::<Vec<_>>(), columns.start, columns.len())?;
                 given.moved(&drawn, columns.start, columns.len())?
             }
-            States::Real => return Err(unsaid(machine)),
+            States::Real => return Err(without_support(machine)),
         })?;
     }
     Ok(count as f64 * total / rows as f64)
@@ -181,7 +210,7 @@ fn discrete_of(machine: &dyn Boltzmann) -> Result<&dyn Discrete> {
 }
 
 /// Of units of one's own that are discrete and do not say what each of them can be.
-fn unsaid(machine: &dyn Boltzmann) -> Error {
+fn without_support(machine: &dyn Boltzmann) -> Error {
     let expected = "units that say what they can be (Layer::support)";
     Error::invalid("the pseudo-likelihood", expected, machine.rest().units().to_string())
 }

@@ -231,7 +231,16 @@ impl<R: Borrow<Rbm>> ClassRbm<R> {
         self.log_probabilities_from(&self.data_inputs(data)?)
     }
 
-    /// The same from xW_x `(cases, hidden)`. Differentiable.
+    /// p(y | x) of every class y for `data` x `(cases, width)`: `(cases, classes)`. A leaf.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
+    pub fn probabilities(&self, data: &Tensor) -> Result<Tensor> {
+        Ok(self.log_probabilities(data)?.exp()?.detach())
+    }
+
+    /// log p(y | x) from xW_x `(cases, hidden)`. Differentiable.
     ///
     /// # Errors
     ///

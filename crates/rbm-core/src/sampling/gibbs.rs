@@ -20,7 +20,7 @@ pub(crate) fn acceptance(log_ratio: f64) -> f64 {
 }
 
 /// A way to move chains through the configurations of a machine.
-pub trait Kernel {
+pub trait Kernel: std::fmt::Debug {
     /// What the next step needs.
     type State;
     /// What a person may want to know of a step.

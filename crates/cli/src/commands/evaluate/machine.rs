@@ -20,7 +20,7 @@ use rbm_core::sampling::AnnealingPath;
 use rbm_core::stats::weighted_mean_and_error;
 use rbm_core::units::base_units::has_numbers;
 use rbm_core::units::enumerate;
-use rbm_core::{Rng, Rows};
+use rbm_core::{Rng, Rows, rows};
 use serde::Serialize;
 
 use super::likelihood::{self, EVERY, EstimateCheckpoint, LikelihoodPlan};
@@ -69,8 +69,11 @@ struct CaseMeans {
     /// F(v), nats; by mean field an upper bound on it.
     free_energy: f64,
     is_bound: bool,
-    /// Σ log p(v_i | all others), nats, of a machine without hidden units.
+    /// Σ log p(v_i | all other observed units), nats, where it is known.
     pseudo_log_likelihood: Option<f64>,
+    /// Whether that is an estimate by one unit of each case, as it is beside hidden units.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pseudo_is_estimate: bool,
     /// Of a machine with labels, how many of the cases it takes for another class, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     label_error: Option<f64>,
@@ -89,6 +92,7 @@ pub fn run(args: &MachineEvaluation) -> Result<()> {
 
 /// A machine that has learned, on cases.
 fn of_learned(args: &MachineEvaluation) -> Result<()> {
+    args.plan.as_ref().map_or(Ok(()), check_tolerance)?;
     let machine = LearnedMachine::open(args.model)?;
     let asked = machine.cases(args.data, args.data_options, args.cases)?;
     let is_own = args.data.is_none();
@@ -102,7 +106,6 @@ fn of_learned(args: &MachineEvaluation) -> Result<()> {
         .map(|part| machine.posterior(&part.values, args.bars))
         .collect::<Result<_>>()?;
     let Some(plan) = &args.plan else { return means(args, &machine, &parts, &seen) };
-    check_tolerance(plan)?;
     // log Z is one number, whichever cases it is for. Measurements begin as wide as those that it learned from, if they are still there.
     let is_near = train.is_some() || is_own && asked.part == Cases::Train;
     let has_run = machine.recipe.is_some() && inputs::work_dir(args.model) == args.model;
@@ -178,7 +181,7 @@ pub fn likelihood_of(
     Likelihood::of_free_energies(&energies, weights, bound, exact, found, tolerance)
 }
 
-/// Free energies, and without hidden units the pseudo-likelihood.
+/// Free energies, and the pseudo-likelihood where it is known.
 fn means(
     args: &MachineEvaluation,
     machine: &LearnedMachine,
@@ -187,19 +190,15 @@ fn means(
 ) -> Result<()> {
     let of = |(part, seen): (&&MachineCases, &Posterior)| -> Result<CaseMeans> {
         let weights = part.examples.weights.as_deref();
-        let pseudo_log_likelihood = match machine.learner.shape().hidden.is_empty() {
-            true => {
+        let pseudo_is_estimate = !machine.learner.shape().hidden.is_empty();
+        let found = match pseudo_is_estimate {
+            true => estimated_pseudo_likelihood(machine, part)?,
+            false => {
                 let found = machine.learner.pseudo_likelihoods(&part.values)?;
                 found.map(|found| weighted_mean_and_error(&found, weights).0)
             }
-            // Beside hidden units every unit of every case would take as long as a sweep: one unit of each.
-            false if weights.is_none() && machine.learner.has_pseudo_likelihood() => {
-                let boltzmann = machine.learner.machine();
-                Some(stochastic_pseudo_likelihood(boltzmann, &part.values, &mut Rng::new(0))?)
-            }
-            false => None,
         };
-        let pseudo_log_likelihood = pseudo_log_likelihood.map(|found| found - part.log_volume);
+        let pseudo_log_likelihood = found.map(|found| found - part.log_volume);
         let percent = |errors: usize| 100.0 * errors as f64 / part.values.count().max(1) as f64;
         let label_error = match machine.learner.shape().labels {
             Some(_) if part.examples.labels.is_some() => Some(percent(machine.label_errors(part)?)),
@@ -213,6 +212,7 @@ fn means(
             free_energy: weighted_mean_and_error(&seen.free_energies, weights).0 + part.log_volume,
             is_bound: seen.summation != Summation::Exact,
             pseudo_log_likelihood,
+            pseudo_is_estimate: pseudo_is_estimate && found.is_some(),
         })
     };
     let spinner = progress::spinner(args.bars, "labels");
@@ -226,11 +226,40 @@ fn means(
     report(args, machine, parts, seen, &means)
 }
 
+/// The mean pseudo-likelihood, nats, by one unit of each case: all of them would take as long as a sweep a unit. Cases that do not count alike
+/// are drawn as they count.
+fn estimated_pseudo_likelihood(
+    machine: &LearnedMachine,
+    part: &MachineCases,
+) -> Result<Option<f64>> {
+    if !machine.learner.has_pseudo_likelihood() {
+        return Ok(None);
+    }
+    let cases = match &part.examples.weights {
+        Some(_) => {
+            let drawn = part.examples.representative(part.values.count());
+            part.values.index_select(&Tensor::new(drawn, part.values.device())?, 0)?
+        }
+        None => part.values.clone(),
+    };
+    let (mut total, mut rng) = (0.0, Rng::new(0));
+    for block in rows::blocks(&cases) {
+        let block = block?;
+        let found = stochastic_pseudo_likelihood(machine.learner.machine(), &block, &mut rng)?;
+        total += block.dim(0)? as f64 * found;
+    }
+    Ok(Some(total / cases.count().max(1) as f64))
+}
+
 fn print(means: &[CaseMeans]) -> Result<()> {
     let is_bound = means.iter().any(|of| of.is_bound);
     let energy = if is_bound { "free energy, at most" } else { "free energy" };
     let rows = means.iter().map(|of| {
-        let pseudo = of.pseudo_log_likelihood.map_or("–".into(), |x| format!("{x:.4}"));
+        let pseudo =
+            of.pseudo_log_likelihood.map_or("–".into(), |x| match of.pseudo_is_estimate {
+                true => format!("about {x:.2}"),
+                false => format!("{x:.4}"),
+            });
         let mut row = vec![
             of.part.clone(),
             output::grouped(of.cases as u64),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_boltzmann::samples;
 use candle_core::{DType, Device, Tensor};
-use candle_dbn::network::top::label_codes;
+use candle_dbn::network::labels::label_codes;
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
