@@ -285,25 +285,3 @@ fn a_missing_last_tensor_is_an_error() {
         assert!(refused.is_err(), "{name}");
     }
 }
-
-/// What is left of an old gradient becomes zero in the end: numbers too small for their type slow every later step down.
-#[test]
-fn what_decays_ends_at_zero() {
-    for dtype in [DType::F32, DType::F64] {
-        let of = |value: f64| {
-            Tensor::full(value, (3, 2), &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
-        };
-        let (parameter, velocity, average) = (of(0.5), of(1.0), of(1.0));
-        let none = ops::Ascent::from(of(0.0));
-        for _ in 0..1000 {
-            ops::momentum_step(&parameter, &velocity, &none, 0.1, 0.9).unwrap();
-            ops::average_in(&average, &of(0.0), 0.9).unwrap();
-        }
-        for x in [velocity, average] {
-            let sum = x.abs().unwrap().sum_all().unwrap().to_dtype(DType::F64).unwrap();
-            assert_eq!(sum.to_scalar::<f64>().unwrap(), 0.0, "{dtype:?}");
-        }
-        let moved = parameter.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap()[0][0];
-        assert!((moved - 9.5).abs() < 1e-4, "{moved}"); // 0.5 and the sum of 0.9, 0.81, …
-    }
-}

@@ -187,11 +187,7 @@ impl ContactModel {
         if model.dbn.depth() > 1 {
             bail!("{}: expected a single machine, found a stack", run.display());
         }
-        ensure!(
-            model.dbn.classes().is_none(),
-            "{}: expected a machine of sequences alone, found one that learned labels beside them",
-            run.display()
-        );
+        check_no_labels(model.dbn.classes(), run)?;
         let rbm = model.dbn.top();
         let visible = rbm.visible().units();
         let letters = sample::letters(&model, "contacts").ok().as_ref().map(words);
@@ -212,6 +208,7 @@ impl ContactModel {
     fn of_learned(args: &Contacts) -> Result<Self> {
         let machine = LearnedMachine::open(&args.run)?;
         let has_hidden = !machine.learner.shape().hidden.is_empty();
+        check_no_labels(machine.learner.shape().labels, &args.run)?;
         ensure!(
             has_hidden || args.data.is_none(),
             "DATA: expected of a machine with hidden units: this one's couplings are its own"
@@ -236,6 +233,16 @@ impl ContactModel {
         let letters = machine.letters("contacts").ok().as_ref().map(words);
         Ok(Self { couplings, sites: sites_of(machine.visible()), letters, graph })
     }
+}
+
+/// What labels say to the hidden units is no coupling of sites.
+fn check_no_labels(labels: Option<usize>, run: &Path) -> Result<()> {
+    ensure!(
+        labels.is_none(),
+        "{}: expected a machine of sequences alone, found one that learned labels beside them",
+        run.display()
+    );
+    Ok(())
 }
 
 fn note_effective(cases: usize) {

@@ -152,7 +152,7 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
             given.iter().find(|(known, of)| *known == variable && *of != state)
         {
             let name = names.name(variable);
-            bail!("--given {text}: {name} is in state {other} already");
+            bail!("--given {text}: expected one state for {name}, found {other} before");
         }
         given.push((variable, state));
     }

@@ -142,4 +142,7 @@ fn a_machine_with_labels_has_no_contacts() {
     let words = "train digits --recipe classrbm --layers 5 --set layers.0.epochs=1 --no-pictures --out labelled";
     place.dbn(words).done();
     place.dbn("contacts labelled").failed(&["labelled: expected a machine of sequences alone"]);
+    let words = "train digits --model bm --hidden 4 --couplings none --set labels=true --set epochs=1 --no-pictures --out bm";
+    place.dbn(words).done();
+    place.dbn("contacts bm").failed(&["bm: expected a machine of sequences alone"]);
 }

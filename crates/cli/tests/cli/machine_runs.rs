@@ -331,3 +331,44 @@ fn tables_of_measurements_are_learned_as_they_are() {
     let fixed = "train one.csv --model bm --visible gaussian+gaussian --out wrong";
     place.dbn(fixed).misused(&["gaussian"]);
 }
+
+/// Beside hidden units `evaluate` has an estimate and says so, also with cases that do not count alike; `score` has the numbers.
+#[test]
+fn pseudo_likelihoods_beside_hidden_units_are_estimates() {
+    let place = Place::new();
+    let rows: String = (0..300)
+        .map(|i| format!(">s{i}\n{}\n", ["ACGU", "ACGA", "CAGU", "CAGA", "ACCC"][i * i % 13 % 5]))
+        .collect();
+    place.write("rna.fasta", rows);
+    for (name, more) in [("alike", ""), ("weighted", " --weights identity:0.8")] {
+        let words = format!(
+            "train rna.fasta --model bm --hidden 3 --set epochs=30 --no-pictures --out {name}{more}"
+        );
+        place.dbn(&words).done();
+        let text = place.dbn(&format!("evaluate {name} --json")).done().out;
+        let found: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(found[0]["pseudo_is_estimate"], true, "{found}");
+        let estimate = found[0]["pseudo_log_likelihood"].as_f64().unwrap();
+        let table = place.dbn(&format!("evaluate {name}")).done().out;
+        assert!(table.contains(&format!("about {estimate:.2}")), "{table}");
+        let score = place.dbn(&format!("score {name}")).done().out;
+        let column =
+            score.lines().next().unwrap().split(',').position(|c| c == "pseudo_likelihood");
+        let exact: Vec<f64> = score
+            .lines()
+            .skip(1)
+            .map(|line| line.split(',').nth(column.unwrap()).unwrap().parse().unwrap())
+            .collect();
+        let mean = exact.iter().sum::<f64>() / exact.len() as f64;
+        // Weights of equal sequences move the mean a little, one unit of each of 250 cases the estimate.
+        assert!((estimate - mean).abs() < 1.5, "{name}: {estimate} beside {mean}");
+    }
+    place
+        .dbn("train bars-and-stripes:4 --model bm --set epochs=3 --no-pictures --out visible")
+        .done();
+    let text = place.dbn("evaluate visible --json").done().out;
+    let found: Value = serde_json::from_str(&text).unwrap();
+    assert!(
+        found[0].get("pseudo_is_estimate").is_none() && found[0]["pseudo_log_likelihood"].is_f64()
+    );
+}

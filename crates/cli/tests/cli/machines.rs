@@ -373,7 +373,9 @@ fn fields_are_asked() {
     assert!(said.contains("\"energy\"") && !said.contains("heat_capacity"), "{said}");
     place.dbn("sample f.uai --measure binder").misused(&["--measure", "energy or heat-capacity"]);
     place.dbn("sample f.uai --ordered").misused(&["--ordered"]);
-    place.dbn("infer f.uai --given B=1,B=0").failed(&["B=0", "B is in state 1 already"]);
+    place
+        .dbn("infer f.uai --given B=1,B=0")
+        .failed(&["B=0", "expected one state for B, found 1 before"]);
     place.dbn("infer f.uai --given E=1").misused(&["E", "A to D"]);
     place.dbn("infer f.uai --given B=2").misused(&["B=2", "from 0 to 1"]);
     place.dbn("infer f.uai --given B").misused(&["VARIABLE=STATE"]);

@@ -9,7 +9,7 @@ use rbm_core::Result;
 use serde::{Deserialize, Serialize};
 
 use super::machine::{MachineData, as_typed, of_learning, settings_of};
-use super::text::{Renamed, made_with, model_in, parsed, read, written};
+use super::text::{made_with, model_in, parsed, read, written};
 use super::values::seed;
 
 /// The text of this file, for the page of keys.
@@ -77,6 +77,7 @@ pub struct BeliefLearningRecipe {
     /// How a gradient becomes a step.
     ///
     /// Range: "adam" or "sgd". Used by: every belief net.
+    #[serde(alias = "optimiser")] // as runs of earlier versions have it
     pub optimizer: Option<OptimizerKind>,
     /// Times through the data.
     ///
@@ -95,8 +96,6 @@ pub struct BeliefLearningRecipe {
     /// Range: 0 to below 1. Used by: `optimizer = "sgd"`.
     pub momentum: Option<f64>,
 }
-
-const RENAMED: [Renamed; 1] = [("optimiser", "`optimizer`, \"adam\" or \"sgd\"")];
 
 /// The keys above all tables that `--set` changes.
 const OWN_KEYS: [&str; 2] = ["seed", "hidden"];
@@ -161,7 +160,7 @@ impl BeliefRecipe {
     ///
     /// For what is no TOML, and for unknown keys and values; the message names the line.
     pub fn parse(text: &str) -> Result<Self> {
-        parsed(text, &RENAMED)
+        parsed(text, &[])
     }
 
     /// Reads the recipe file `path`.
@@ -189,7 +188,7 @@ impl BeliefRecipe {
     ///
     /// For unknown keys and values; the message names the setting.
     pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
-        made_with(self, &of_learning(settings, &OWN_KEYS), |_| Ok(()), &RENAMED)
+        made_with(self, &of_learning(settings, &OWN_KEYS), |_| Ok(()), &[])
             .map_err(|error| as_typed(error, settings, &OWN_KEYS))
     }
 

@@ -106,6 +106,9 @@ pub enum Unit {
     /// Summed over a case's values, the mean over cases.
     #[serde(rename = "a case")]
     PerCase,
+    /// Squares of errors, summed likewise.
+    #[serde(rename = "squared error a case")]
+    SquaredErrorPerCase,
     /// The mean over all values.
     #[serde(rename = "a value")]
     PerValue,
@@ -121,6 +124,7 @@ impl fmt::Display for Unit {
             Self::Nats => "nats",
             Self::NatsPerCase => "nats a case",
             Self::PerCase => "a case",
+            Self::SquaredErrorPerCase => "squared error a case",
             Self::PerValue => "a value",
             Self::OfTarget => "of the target",
         })

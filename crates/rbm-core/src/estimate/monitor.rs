@@ -360,13 +360,14 @@ impl Report {
         let (visible, hidden) = (machine.rest().units(), machine.last().units());
         let scale = 1.0 + self.means_error;
         let units = (visible.width() + hidden.width()) as f64;
+        // Of continuous units the density at a case, which grows with their number and their spread.
+        let even = match even_nats(&visible) {
+            0.0 => (visible.width() as f64 * scale).max(1.0),
+            nats => nats.max(1.0),
+        };
         for (what, value, most) in [
             ("the error of the reconstruction", Some(self.reconstruction_error), scale * ABSURD),
-            (
-                "the pseudo-likelihood of the cases",
-                self.pseudo_likelihood,
-                even_nats(&visible).max(1.0) * ABSURD,
-            ),
+            ("the pseudo-likelihood of the cases", self.pseudo_likelihood, even * ABSURD),
             (
                 "the mean free energy of the cases",
                 Some(self.free_energy),

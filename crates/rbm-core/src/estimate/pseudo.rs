@@ -99,20 +99,19 @@ pub fn pseudo_likelihoods(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Vec
     Ok(totals)
 }
 
-/// Whether [`pseudo_likelihood`] knows it: without hidden units always; beside them of discrete units that are coupled in pairs, and of draws
-/// that are not coupled with each other.
+/// Whether [`pseudo_likelihood`] knows it: without hidden units of all kinds but draws; beside them of discrete units that are coupled in pairs,
+/// and of draws that are not coupled with each other.
 pub fn has_pseudo_likelihood(machine: &dyn Boltzmann) -> bool {
     let rest = machine.rest();
-    if machine.last().units().width() == 0 {
-        return true;
-    }
+    let is_visible = machine.last().units().width() == 0;
     let is_known = |support: &Support| match support.states {
         States::Values(_) | States::OneOf(_) => true,
-        States::Draws(_) => !machine.has_interaction(),
-        States::Real => false,
+        States::Draws(_) => !is_visible && !machine.has_interaction(),
+        States::Real => is_visible,
     };
-    rest.discrete().is_some_and(|discrete| discrete.support().iter().all(is_known))
-        && !machine.couples_pairs().contains(&false)
+    let is_discrete = rest.discrete().is_some();
+    let are_pairs = !machine.couples_pairs().contains(&false);
+    rest.support().iter().all(is_known) && (is_visible || is_discrete && are_pairs)
 }
 
 /// Errors unless the cases have a column for each unit of the rest.

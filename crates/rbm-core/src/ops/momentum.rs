@@ -194,7 +194,7 @@ struct Summand<'a, T> {
     scale: T,
 }
 
-/// The step of single elements: Δ ← keep·Δ + gradient + l2·w + l1·sign(w), w ← w + Δ. What is left of an old Δ becomes zero in the end.
+/// The step of single elements: Δ ← keep·Δ + gradient + l2·w + l1·sign(w), w ← w + Δ.
 #[derive(Clone, Copy)]
 struct Elements<T> {
     keep: T,
@@ -209,7 +209,6 @@ impl<T: Real> Elements<T> {
         if self.l1 != T::default() {
             delta += self.l1 * w.sign();
         }
-        let delta = delta.or_zero();
         *velocity = delta;
         *w += delta;
     }

@@ -87,18 +87,6 @@ pub(super) trait Real:
     + 'static
 {
     fn from_f64(x: f64) -> Self;
-
-    /// The number, or zero where it is so small that it would soon be too small for its type.
-    ///
-    /// What decays by a factor at each step ends among the numbers that processors add a hundred times more slowly, and stays there, because
-    /// rounding does not let it become zero.
-    #[inline(always)]
-    fn or_zero(self) -> Self {
-        let least = Self::from_f64(1e-30);
-        let negative = Self::default() - least;
-        if self < least && self > negative { Self::default() } else { self }
-    }
-
     fn sqrt(self) -> Self;
     fn exp(self) -> Self;
     /// m and e with self = m·2ᵉ and m at least 1 and below 2; for numbers of at least one.

@@ -132,15 +132,9 @@ impl Combination {
         for_chunks(target, |offset, target| {
             let pairs = target.iter_mut().zip(&source[offset..]);
             match self.term {
-                // What is kept as it is does not decay.
-                Term::Itself if keep == T::from(true) => {
-                    pairs.for_each(|(t, &s)| *t += scale * s);
-                }
-                Term::Itself => pairs.for_each(|(t, &s)| *t = (keep * *t + scale * s).or_zero()),
+                Term::Itself => pairs.for_each(|(t, &s)| *t = keep * *t + scale * s),
                 Term::Sign => pairs.for_each(|(t, &s)| *t = keep * *t + scale * s.sign()),
-                Term::Square => {
-                    pairs.for_each(|(t, &s)| *t = (keep * *t + scale * (s * s)).or_zero());
-                }
+                Term::Square => pairs.for_each(|(t, &s)| *t = keep * *t + scale * (s * s)),
             }
         });
     }

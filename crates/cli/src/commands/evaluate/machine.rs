@@ -101,16 +101,11 @@ fn of_learned(args: &MachineEvaluation) -> Result<()> {
         false => None,
     };
     let parts: Vec<&MachineCases> = std::iter::once(&asked).chain(&train).collect();
-    let seen: Vec<Posterior> = parts
-        .iter()
-        .map(|part| machine.posterior(&part.values, args.bars))
-        .collect::<Result<_>>()?;
-    let Some(plan) = &args.plan else { return means(args, &machine, &parts, &seen) };
     // log Z is one number, whichever cases it is for. Measurements begin as wide as those that it learned from, if they are still there.
     let is_near = train.is_some() || is_own && asked.part == Cases::Train;
     let has_run = machine.recipe.is_some() && inputs::work_dir(args.model) == args.model;
     let is_wanted = is_own || has_numbers(machine.learner.machine().rest())?;
-    let learned = match !is_near && has_run && is_wanted {
+    let learned = match args.plan.is_some() && !is_near && has_run && is_wanted {
         true => match machine.cases(None, &DataOptions::default(), Some(Cases::Train)) {
             Ok(learned) => Some(learned),
             Err(error) => {
@@ -120,6 +115,11 @@ fn of_learned(args: &MachineEvaluation) -> Result<()> {
         },
         false => None,
     };
+    let seen: Vec<Posterior> = parts
+        .iter()
+        .map(|part| machine.posterior(&part.values, args.bars))
+        .collect::<Result<_>>()?;
+    let Some(plan) = &args.plan else { return means(args, &machine, &parts, &seen) };
     let (near, of_near) = match learned {
         Some(learned) => {
             let seen = machine.posterior(&learned.values, args.bars)?;

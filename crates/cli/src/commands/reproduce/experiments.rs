@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use candle_dbn::store::results::Unit;
+
 /// What [`Experiment`]s have in common.
 const POPULATION: Experiment = Experiment {
     name: "",
@@ -307,11 +309,11 @@ pub enum Measure {
 
 impl Measure {
     /// What the numbers are in.
-    pub fn unit(self) -> &'static str {
+    pub fn unit(self) -> Unit {
         match self {
-            Self::LogLikelihood => "nats",
-            Self::Error => "%",
-            Self::SquaredError => "squared error a case",
+            Self::LogLikelihood => Unit::Nats,
+            Self::Error => Unit::Percent,
+            Self::SquaredError => Unit::SquaredErrorPerCase,
         }
     }
 

@@ -21,6 +21,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
 use candle_dbn::estimate::likelihood::{Likelihood, Value, Verdict};
 use candle_dbn::recipe::quoted;
+use candle_dbn::store::results::Unit;
 use candle_dbn::training::Command;
 use candle_dbn::training::search::{RecipeSearch, SearchObserver, SearchOptions, Trial};
 use candle_dbn::{Error, Evaluation, Model, Recipe, Run};
@@ -76,9 +77,9 @@ struct Reproduced {
     /// Seconds for the choice of sizes and rates, where they are chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     budget: Option<u64>,
-    /// In this unit: nats a case, or percent.
+    /// In this unit.
     ours: f64,
-    unit: String,
+    unit: Unit,
     /// What the number rests on.
     verdict: Basis,
     theirs: String,
@@ -181,7 +182,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
             seed: args.seed,
             budget,
             ours,
-            unit: experiment.measure.unit().into(),
+            unit: experiment.measure.unit(),
             verdict,
             goal: experiment.goal,
             seconds: clock.elapsed().as_secs_f64(),
