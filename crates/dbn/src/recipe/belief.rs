@@ -77,7 +77,6 @@ pub struct BeliefLearningRecipe {
     /// How a gradient becomes a step.
     ///
     /// Range: "adam" or "sgd". Used by: every belief net.
-    #[serde(alias = "optimiser")] // as runs of earlier versions have it
     pub optimizer: Option<OptimizerKind>,
     /// Times through the data.
     ///
@@ -160,7 +159,8 @@ impl BeliefRecipe {
     ///
     /// For what is no TOML, and for unknown keys and values; the message names the line.
     pub fn parse(text: &str) -> Result<Self> {
-        parsed(text, &[])
+        // As runs of earlier versions have it.
+        parsed(&text.replace("\noptimiser = ", "\noptimizer = "), &[])
     }
 
     /// Reads the recipe file `path`.
