@@ -214,9 +214,8 @@ pub struct Propagated<'a> {
 impl Propagated<'_> {
     /// What becomes of `cases` whose labels are these.
     fn above(&self, cases: &Tensor, labels: Option<Vec<u32>>) -> Result<Tensor> {
-        self.dbn.machine(self.layer)?;
-        let below = self.dbn.below_top();
-        let x = up(below.get(..self.layer).unwrap_or(below), cases)?.detach();
+        let (below, _) = self.dbn.machine(self.layer)?;
+        let x = up(below, cases)?.detach();
         let Some(top) = self.dbn.class_rbm().filter(|_| self.layer + 1 == self.dbn.depth()) else {
             return Ok(x);
         };

@@ -140,9 +140,13 @@ impl Dbn {
         self.rbms().nth(layer)
     }
 
-    /// The same, which must be there.
-    pub(crate) fn machine(&self, layer: usize) -> Result<&Rbm> {
-        self.rbm(layer).ok_or_else(|| {
+    /// The same with the machines below it.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such machine.
+    pub(crate) fn machine(&self, layer: usize) -> Result<(&[Rbm], &Rbm)> {
+        self.below.get(..layer).zip(self.rbm(layer)).ok_or_else(|| {
             let expected = format!("below {}, the number of machines", self.depth());
             Error::invalid("a layer", expected, layer.to_string())
         })
@@ -269,7 +273,8 @@ impl Dbn {
             Some(generative) => generative.mean(h),
             None => {
                 let one = Tensor::ones((h.dim(0)?, 1), h.dtype(), h.device())?;
-                let mean = self.machine(layer)?.visible_mean_like(h, like.unwrap_or(&one))?;
+                let (_, rbm) = self.machine(layer)?;
+                let mean = rbm.visible_mean_like(h, like.unwrap_or(&one))?;
                 self.without_labels(layer, mean)
             }
         }
@@ -279,7 +284,10 @@ impl Dbn {
     fn sample_below(&self, layer: usize, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         match self.generative.get(layer) {
             Some(generative) => generative.sample(h, rng),
-            None => self.without_labels(layer, self.machine(layer)?.sample_visible(h, rng)?),
+            None => {
+                let (_, rbm) = self.machine(layer)?;
+                self.without_labels(layer, rbm.sample_visible(h, rng)?)
+            }
         }
     }
 

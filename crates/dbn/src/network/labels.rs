@@ -1,6 +1,7 @@
 //! Label units and their codes.
 
 use candle_core::{DType, Device, Tensor};
+pub use rbm_core::model::join_labels;
 use rbm_core::{Error, Result, Units};
 
 /// `units` with a site of `classes` label units after them.
@@ -34,13 +35,4 @@ pub fn label_codes(
     }
     let codes = Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)?;
     Ok(codes.to_dtype(dtype)?.to_device(device)?)
-}
-
-/// The visible side of the top machine, `(batch, width + classes)`, from the data, sent up, and the labels' codes.
-///
-/// # Errors
-///
-/// Where there are not as many rows of both.
-pub fn join_labels(x: &Tensor, codes: &Tensor) -> Result<Tensor> {
-    Ok(Tensor::cat(&[x, codes], 1)?.contiguous()?)
 }

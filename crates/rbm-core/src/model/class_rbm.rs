@@ -111,7 +111,7 @@ impl<R: Borrow<Rbm>> ClassRbm<R> {
     ///
     /// When the two have different numbers of rows or types.
     pub fn join(&self, data: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        Ok(Tensor::cat(&[data, labels], 1)?.contiguous()?)
+        join_labels(data, labels)
     }
 
     /// The visible row of every label without data, `(classes, visible)`.
@@ -269,6 +269,15 @@ impl<R: Borrow<Rbm>> ClassRbm<R> {
         }
         Ok(mean)
     }
+}
+
+/// What a machine of data and labels sees, `(cases, width + classes)`: data `(cases, width)` and the labels' codes `(cases, classes)`.
+///
+/// # Errors
+///
+/// When the two have different numbers of rows or types.
+pub fn join_labels(data: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::cat(&[data, labels], 1)?.contiguous()?)
 }
 
 /// Weighted sums of what a layer expects under inputs_i + shifts_k.
