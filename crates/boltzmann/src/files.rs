@@ -176,9 +176,23 @@ impl<'a> Text<'a> {
                     Err(self.wrong(line, expected.clone(), text))
                 }
             };
-            all.add(self, &format!("line {line}"), [unit(a)?, unit(b)?], -weight, named)?;
+            all.add(self, || format!("line {line}"), [unit(a)?, unit(b)?], -weight, named)?;
         }
         Ok(all.graph(Units::Spin { size: units }, vec![0.0; units]))
+    }
+
+    /// Where the object `section` of a problem has this key: the line, unless the key is written in another way than usual.
+    fn place_of(&self, section: &str, key: &str) -> String {
+        let text = |of: &str| serde_json::Value::from(of).to_string();
+        let start = self.text.find(&text(section)).unwrap_or(0);
+        let named = format!("{section} {key:?}");
+        match self.text[start..].find(&text(key)) {
+            Some(at) => {
+                let line = self.text[..start + at].matches('\n').count() + 1;
+                format!("line {line}, {named}")
+            }
+            None => named,
+        }
     }
 
     fn problem(&self) -> Result<Graph> {
@@ -192,13 +206,12 @@ impl<'a> Text<'a> {
             let [a, b] = pair[..] else {
                 return Err(Error::file(
                     self.path,
-                    format!("quadratic {key:?}"),
+                    self.place_of("quadratic", key),
                     "'a,b', two variables without commas in their names",
                     format!("{} names", pair.len()),
                 ));
             };
-            let pair = [a, b];
-            ends.push((pair, *coefficient));
+            ends.push((key, [a, b], *coefficient));
         }
         let is_name = |name: &str| {
             !name.is_empty()
@@ -206,8 +219,11 @@ impl<'a> Text<'a> {
                 && !name.contains([',', '='])
                 && !name.contains(char::is_control)
         };
-        for name in
-            problem.linear.keys().map(String::as_str).chain(ends.iter().flat_map(|(pair, _)| *pair))
+        for name in problem
+            .linear
+            .keys()
+            .map(String::as_str)
+            .chain(ends.iter().flat_map(|(_, pair, _)| *pair))
         {
             if !is_name(name) {
                 let expected =
@@ -234,14 +250,12 @@ impl<'a> Text<'a> {
                 size.to_string(),
             ));
         }
-        let finite = |what: &str, name: &str, number: f64| match number.is_finite() {
+        let finite = |section: &str, key: &str, number: f64| match number.is_finite() {
             true => Ok(number),
-            false => Err(Error::file(
-                self.path,
-                format!("{what} {name:?}"),
-                "a finite number",
-                number.to_string(),
-            )),
+            false => {
+                let place = self.place_of(section, key);
+                Err(Error::file(self.path, place, "a finite number", number.to_string()))
+            }
         };
         let mut fields = vec![0.0; size];
         for (name, coefficient) in &problem.linear {
@@ -259,16 +273,16 @@ impl<'a> Text<'a> {
                 ));
             }
         };
-        for (pair, coefficient) in ends {
+        for (key, pair, coefficient) in ends {
             let [a, b] = pair.map(|name| names[name]);
-            let coefficient = finite("quadratic", &pair.join(","), coefficient)?;
+            let coefficient = finite("quadratic", key, coefficient)?;
             // x·x = x where x is 0 or 1.
             if a == b && matches!(units, Units::Bernoulli { .. }) {
                 fields[a as usize] -= coefficient;
                 continue;
             }
-            let place = format!("quadratic {:?}", pair.join(","));
-            all.add(self, &place, [a, b], -coefficient, |unit| {
+            let place = || self.place_of("quadratic", key);
+            all.add(self, place, [a, b], -coefficient, |unit| {
                 format!("{:?}", order[unit as usize])
             })?;
         }
@@ -356,7 +370,7 @@ impl<'a> Text<'a> {
                 let (site, state) = (at as usize / states, at as usize % states);
                 format!("site {site}, state {}", order[state])
             };
-            all.add(self, &format!("line {line}"), ends.map(column), value, named)?;
+            all.add(self, || format!("line {line}"), ends.map(column), value, named)?;
         }
         Ok(all.graph(Units::Potts { sites, states }, fields))
     }
@@ -419,14 +433,14 @@ impl Edges {
     fn add(
         &mut self,
         file: &Text,
-        place: &str,
+        place: impl Fn() -> String,
         edge: [u32; 2],
         coupling: f64,
         named: impl Fn(u32) -> String,
     ) -> Result<()> {
         let [a, b] = edge;
         let refused =
-            |expected: &str, found: String| Err(Error::file(file.path, place, expected, found));
+            |expected: &str, found: String| Err(Error::file(file.path, place(), expected, found));
         if a == b {
             return refused("an edge between two units", format!("{} with itself", named(a)));
         }

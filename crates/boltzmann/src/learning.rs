@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::monitor::Activity;
-use rbm_core::estimate::{self, Correlations, pseudo_likelihoods, stochastic_pseudo_likelihood};
+use rbm_core::estimate::{Correlations, pseudo_likelihoods, stochastic_pseudo_likelihood};
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::Schedule;
 use rbm_core::learning::train::{
@@ -25,8 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::activity::look;
 use crate::pretraining::{Greedy, PretrainingProgress, compose};
 use crate::resampling::{self, Resampled, own_pearson};
-use crate::settings::data_of;
 pub use crate::settings::{Learning, Negative};
+use crate::settings::{data_of, has_pseudo_likelihood};
 pub use crate::shape::Shape;
 use crate::start;
 
@@ -489,6 +489,8 @@ impl Stage for LearnerStage<'_> {
 
     fn end_epoch(&mut self, metrics: EpochMetrics) -> Result<EpochMetrics> {
         let metrics = self.fit.end_epoch(metrics)?;
+        let has_chains =
+            !matches!(self.learning.negative, Negative::Exact | Negative::PseudoLikelihood);
         let pseudo_log_likelihood = match has_pseudo_likelihood(self.machine, self.shape) {
             true => {
                 // The same units of the same cases at every epoch.
@@ -509,7 +511,8 @@ impl Stage for LearnerStage<'_> {
         };
         let is_last = *self.is_reached || metrics.epoch >= metrics.epochs;
         let warnings = if is_last { self.warnings(&machine.hidden_layers) } else { Vec::new() };
-        Ok(EpochMetrics { machine: Some(machine), warnings, ..metrics })
+        let k = metrics.k.filter(|_| has_chains);
+        Ok(EpochMetrics { k, machine: Some(machine), warnings, ..metrics })
     }
 
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
@@ -581,12 +584,4 @@ fn checkpoint(
     };
     let tensors = parameters.chain(greedy).chain(with_prefix(MEMORY, memory)).collect();
     Ok(Checkpoint { tensors, record })
-}
-
-/// Whether the probability of each observed unit given all other observed ones is known. It is not where hidden units are coupled with each
-/// other. Where labels are learned too, cases may come without them.
-fn has_pseudo_likelihood(machine: &Machine, shape: &Shape) -> bool {
-    let rest = machine.rest();
-    let is_known = shape.labels.is_none() && rest.units().width() == shape.observed();
-    is_known && estimate::has_pseudo_likelihood(machine)
 }

@@ -1,6 +1,6 @@
 //! How a machine learns: the numbers of a training.
 
-use rbm_core::estimate::sigma_points;
+use rbm_core::estimate::{self, sigma_points};
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::{Curve, Per, Schedule};
 use rbm_core::learning::trainer::{BatchSource, Drawn, Pass, Shuffled, Whole};
@@ -40,7 +40,8 @@ pub enum Negative {
     Trajectory,
     /// All configurations, where there are at most 2¹⁶; measurements beside them are integrated.
     Exact,
-    /// None: each unit is predicted from all others (Besag 1975). For machines without hidden units; deterministic, and convex.
+    /// None: each observed unit is predicted from all other observed ones (Besag 1975). Deterministic, and without hidden units convex. For machines whose
+    /// hidden units, if any, are one layer and not coupled with each other; they are summed out, for every unit anew.
     PseudoLikelihood,
 }
 
@@ -178,7 +179,10 @@ impl Learning {
                 check_countable(machine)?;
                 Box::new(Exact)
             }
-            Negative::PseudoLikelihood => Box::new(PseudoLikelihood),
+            Negative::PseudoLikelihood => {
+                check_pseudo_likelihood(machine, shape)?;
+                Box::new(PseudoLikelihood)
+            }
         };
         let mut trainer = Trainer::new(negative, Sgd::new(learning_rate));
         if shape.draws_hidden() {
@@ -227,13 +231,6 @@ impl Learning {
             let found = self.pretraining_rate.to_string();
             return refused("pretraining_rate", "a number above 0", found);
         }
-        if self.negative == Negative::PseudoLikelihood && !shape.hidden.is_empty() {
-            return refused(
-                "the pseudo-likelihood",
-                "a machine without hidden units",
-                "hidden units".into(),
-            );
-        }
         check_pass(self.pass, &shape.visible, self.target_pearson.is_some())?;
         if let Some(target) = self.target_pearson {
             if !(target > 0.0 && target < 1.0) {
@@ -272,6 +269,36 @@ impl Learning {
             ..Self::default()
         }
     }
+}
+
+/// Errors unless the pseudo-likelihood of the observed units can be learned.
+fn check_pseudo_likelihood(machine: &Machine, shape: &Shape) -> Result<()> {
+    if is_observed(machine, shape) {
+        return PseudoLikelihood::check(machine);
+    }
+    let hidden = match shape.hidden.len() {
+        0 => "no hidden units".to_owned(),
+        1 => format!("{} hidden units", shape.hidden[0].width()),
+        layers => format!("{layers} hidden layers"),
+    };
+    let coupled = if shape.couplings.is_within_hidden() { ", coupled with each other" } else { "" };
+    let labels = if shape.labels.is_some() { ", and labels" } else { "" };
+    Err(Error::invalid(
+        "learning by pseudo-likelihood",
+        "hidden units, if any, in one layer and not coupled with each other, and no labels",
+        format!("{} visible units, {hidden}{coupled}{labels}", shape.visible),
+    ))
+}
+
+/// Whether the probability of each observed unit given all other observed ones is known. It is not where hidden units are coupled with each
+/// other. Where labels are learned too, cases may come without them.
+pub(crate) fn has_pseudo_likelihood(machine: &Machine, shape: &Shape) -> bool {
+    is_observed(machine, shape) && estimate::has_pseudo_likelihood(machine)
+}
+
+/// Whether all units that are not summed out are observed in every case.
+fn is_observed(machine: &Machine, shape: &Shape) -> bool {
+    shape.labels.is_none() && machine.rest().units().width() == shape.observed()
 }
 
 /// Errors unless the rest of `machine` has few enough configurations.

@@ -435,7 +435,17 @@ fn numbers_that_stand_twice_or_nowhere_are_refused_by_line() {
     for (text, line, expected) in [
         ("{\"linear\": {\"a\": -1,\n\"a\": 2}}", "line 2", "\\\"a\\\" twice"),
         ("{\"quadratic\": {\"a,b\": -1,\n\"a,b\": 2}}", "line 2", "\\\"a,b\\\" twice"),
-        ("{\"quadratic\": {\"x,1,x,2\": 3}}", "x,1,x,2", "two variables without commas"),
+        ("{\"quadratic\": {\"a,b\": -1,\n\"b,a\": 2}}", "line 2", "\"b\" and \"a\" again"),
+        (
+            "{\"linear\": {\"a\": 1},\n\"quadratic\": {\n\"a,a\": 2}, \"vartype\": \"SPIN\"}",
+            "line 3",
+            "\"a\" with itself",
+        ),
+        (
+            "{\"quadratic\": {\n\"x,1,x,2\": 3}}",
+            "line 2, quadratic \"x,1,x,2\"",
+            "two variables without commas",
+        ),
         ("{\"linear\": {\" b\": 1}}", "variables", "without spaces"),
         ("J 0 1 A B 2\nh 0 A 1\nh 0 B 0\nh 1 A 0\n", "line 1", "no h 1 B"),
         ("h 0 A 1\nh 0 B 0\nh 0 X! 0\nh 1 A 0\nh 1 B 0\n", "line 3", "no h 1 X!"),

@@ -107,6 +107,14 @@ fn hidden_units_see_what_pairs_do_not() {
     };
     let (pairs, both) = (of(None), of(Some("bernoulli:6")));
     assert!(pairs > -2.9 && both > pairs, "{pairs}, {both}");
+    // So does the pseudo-likelihood, which has its maximum elsewhere: what it climbs is above that of pairs.
+    let of = |hidden| {
+        let learning = learning(Negative::PseudoLikelihood, 500, 0.1);
+        let learner = trained(shape("bernoulli:9", hidden, false), learning, &cases);
+        learner.pseudo_likelihoods(&cases).unwrap().unwrap().iter().sum::<f64>() / 14.0
+    };
+    let (pairs, both) = (of(None), of(Some("bernoulli:6")));
+    assert!(both > pairs + 0.1, "{pairs}, {both}");
 }
 
 /// Of a machine that is too wide to be counted log p(v) comes with its standard error. Beside the exact one, by elimination, the distances of
@@ -259,8 +267,18 @@ fn what_cannot_learn_is_refused() {
         Learner::new(shape, learning, &cases).unwrap_err().to_string()
     };
     let hidden = shape("bernoulli:9", Some("bernoulli:4"), false);
-    let said = refused(hidden.clone(), learning(Negative::PseudoLikelihood, 1, 0.1));
-    assert!(said.contains("without hidden units"), "{said}");
+    let pseudo = || learning(Negative::PseudoLikelihood, 1, 0.1);
+    let said = refused(shape("bernoulli:9", Some("bernoulli:4"), true), pseudo());
+    assert!(
+        said.contains("found bernoulli:9 visible units, 4 hidden units, coupled with each other"),
+        "{said}"
+    );
+    let with_labels = Shape { labels: Some(3), couplings: Couplings::None, ..hidden.clone() };
+    let labelled = Tensor::zeros((14, 12), DType::F32, &CPU).unwrap();
+    let said = Learner::new(with_labels, pseudo(), &labelled);
+    assert!(said.unwrap_err().to_string().contains("and labels"));
+    let said = refused(shape("gaussian:9", Some("bernoulli:4"), false), pseudo());
+    assert!(said.contains("one of several states") && said.ends_with("gaussian:9"), "{said}");
     let said = refused(shape("bernoulli:8", None, false), learning(Negative::Exact, 1, 0.1));
     assert!(said.contains("8 columns"), "{said}");
     let said = refused(shape("multinomial(2):9", None, false), learning(Negative::Exact, 1, 0.1));

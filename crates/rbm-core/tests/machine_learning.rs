@@ -16,7 +16,7 @@ use rbm_core::learning::positive::{Start, best_mean_field, lower_bounds, mean_fi
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
 use rbm_core::model::{Boltzmann, Cliques, Coupling, Machine};
-use rbm_core::units::States;
+use rbm_core::units::{States, Support};
 use rbm_core::{
     Averages, Discrete, Exact, Gradient, Layer, NegativePhase, Phase, PositivePhase,
     PseudoLikelihood, Rbm, Rng, Transform, Units,
@@ -379,41 +379,91 @@ fn the_gradient_of_the_pseudo_likelihood_is_its_derivative() {
             assert_close(units, found, expected, 1e-12);
         }
     }
-    let refused = PseudoLikelihood.averages(
-        &machines().remove(1).1,
-        &phase(&machines().remove(1).1, 2, 1),
-        &mut Rng::new(0),
-    );
-    assert!(refused.unwrap_err().to_string().contains("no hidden units"));
     let cliques =
         Machine::of_cliques(&[2; 3], &[(&[0, 1, 2], &[0.0; 8])], DType::F64, &CPU).unwrap();
     let refused = PseudoLikelihood.averages(&cliques, &phase(&cliques, 2, 1), &mut Rng::new(0));
     assert!(refused.unwrap_err().to_string().contains("found cliques"));
 }
 
+/// Beside hidden units too, whatever couples the observed ones, and however the cases count: the derivative of what the table of all configurations says.
+/// Between a fantasy and the data it is that of the mean over units.
+#[test]
+fn beside_hidden_units_the_gradient_of_the_pseudo_likelihood_is_its_derivative() {
+    for (name, machine) in machines().into_iter().take(3).chain([("several values", several())]) {
+        let cases = all(machine.rest());
+        let scores = machine.free_energy(&cases).unwrap().neg().unwrap();
+        let rows = cases.to_vec2::<f64>().unwrap();
+        let sites = sites(&machine);
+        let weights = numbers(91, rows.len() as u64, 1.0);
+        let total: f64 = weights.iter().map(|w| w.exp()).sum();
+        let mut terms = Vec::new();
+        for (i, case) in rows.iter().enumerate() {
+            for site in &sites {
+                let agrees = |other: &[f64]| {
+                    (0..case.len()).all(|i| site.contains(&i) || other[i] == case[i])
+                };
+                let others: Vec<u32> =
+                    (0..rows.len() as u32).filter(|&at| agrees(&rows[at as usize])).collect();
+                let own = scores.narrow(0, i, 1).unwrap().squeeze(0).unwrap();
+                let index = Tensor::new(others, &CPU).unwrap();
+                let all = scores.index_select(&index, 0).unwrap().log_sum_exp(0).unwrap();
+                terms.push(((own - all).unwrap() * (weights[i].exp() / total)).unwrap());
+            }
+        }
+        let objective = Tensor::stack(&terms, 0).unwrap().sum_all().unwrap();
+        let expected = derivatives(&machine, &objective);
+        let positive = Phase::of(&machine, &cases).unwrap();
+        let log_weights = Some(Tensor::new(weights, &CPU).unwrap());
+        let positive = Phase { log_weights, ..positive };
+        let of_data = Averages::of(&machine, &positive).unwrap();
+        let negative = PseudoLikelihood.averages(&machine, &positive, &mut Rng::new(0)).unwrap();
+        let gradient = Gradient::of(of_data, negative).unwrap();
+        let fantasy = PseudoLikelihood.fantasy(&machine, &positive, &mut Rng::new(0)).unwrap();
+        let mean = Gradient::between(&machine, &positive, &fantasy).unwrap();
+        let (found, mean) = (tensors(&machine, &gradient), tensors(&machine, &mean));
+        assert_eq!(found.len(), expected.len());
+        for ((found, mean), expected) in found.iter().zip(&mean).zip(&expected) {
+            assert_close(name, found, expected, 1e-11);
+            let of_sum: Vec<f64> = mean.iter().map(|x| x * sites.len() as f64).collect();
+            // Where nothing is summed out a fantasy is drawn.
+            if machine.last().units().width() > 0 {
+                assert_close(name, &of_sum, expected, 1e-11);
+            }
+        }
+    }
+}
+
+/// Three units of four values, coupled with each other and with two hidden ones.
+fn several() -> Machine {
+    let layers =
+        vec![layer("binomial(3):3", &numbers(71, 3, 0.5)), layer("bernoulli:2", &[0.3, -0.2])];
+    let weights = matrix(numbers(72, 6, 0.7), 3, 2);
+    let couplings =
+        vec![Coupling::Dense { layers: [0, 1], weights }, lateral(0, 3, &numbers(73, 3, 0.4), 1)];
+    Machine::new(layers, couplings).unwrap()
+}
+
+/// The columns of each unit of the rest.
+fn sites(machine: &Machine) -> Vec<Range<usize>> {
+    let of = |support: Support| {
+        let width = if let States::OneOf(states) = support.states { states } else { 1 };
+        support.columns.step_by(width).map(move |start| start..start + width)
+    };
+    machine.rest().support().into_iter().flat_map(of).collect()
+}
+
 /// Catches couplings among the cases' units that the pseudo-likelihood forgets, or counts for the unit itself; what hidden units say; the exact way
 /// of machines without hidden units beside the way of those with them.
 #[test]
 fn pseudo_likelihoods_are_those_of_the_table() {
-    let several = Machine::new(
-        vec![layer("binomial(3):3", &numbers(71, 3, 0.5)), layer("bernoulli:2", &[0.3, -0.2])],
-        vec![
-            Coupling::Dense { layers: [0, 1], weights: matrix(numbers(72, 6, 0.7), 3, 2) },
-            lateral(0, 3, &numbers(73, 3, 0.4), 1),
-        ],
-    );
-    let others = [("visible", ten("spin")), ("several values", several.unwrap())];
+    let others = [("visible", ten("spin")), ("several values", several())];
     for (name, machine) in machines().into_iter().take(3).chain(others) {
         assert!(has_pseudo_likelihood(&machine), "{name}");
         let rest = machine.rest();
         let cases = all(rest);
         let (rows, scores) = (cases.to_vec2::<f64>().unwrap(), machine.free_energy(&cases));
         let scores: Vec<f64> = flat(&scores.unwrap()).into_iter().map(|free| -free).collect();
-        let sites = rest.support().into_iter().flat_map(|support| {
-            let width = if let States::OneOf(states) = support.states { states } else { 1 };
-            support.columns.step_by(width).map(move |start| start..start + width)
-        });
-        let sites: Vec<_> = sites.collect();
+        let sites = sites(&machine);
         let of_case = |case: &Vec<f64>, score: f64| {
             let of_site = |site: &Range<usize>| {
                 let agrees = |other: &[f64]| {

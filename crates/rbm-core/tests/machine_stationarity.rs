@@ -98,17 +98,7 @@ impl Counted {
 
     /// `count` samples, where each configuration is as probable as `p` says.
     fn sample_of(&self, p: &[f64], count: usize, seed: u64) -> (Tensor, Tensor) {
-        let chance = ops::uniform(count, DType::F64, &CPU, &mut Rng::new(seed)).unwrap();
-        let picked = |chance: &f64| {
-            let mut left = *chance;
-            let is_behind = |p: &f64| {
-                left -= p;
-                left < 0.0
-            };
-            p.iter().position(is_behind).unwrap_or(p.len() - 1)
-        };
-        let chance = chance.to_vec1::<f64>().unwrap();
-        let rows: Vec<_> = chance.iter().map(|chance| self.all[picked(chance)].clone()).collect();
+        let rows = picked(&self.all, p, count, seed);
         parts(&rows, self.width)
     }
 
@@ -156,8 +146,27 @@ impl Counted {
     }
 }
 
-/// How far the counts of these configurations `(rows, width)` are from the probabilities `p` of `all`, as a standard normal number (Wilson and
-/// Hilferty 1931).
+/// `count` of `all`, each as often as `p` says.
+fn picked(all: &[Vec<f64>], p: &[f64], count: usize, seed: u64) -> Vec<Vec<f64>> {
+    let chance = ops::uniform(count, DType::F64, &CPU, &mut Rng::new(seed)).unwrap();
+    let at = |chance: &f64| {
+        let mut left = *chance;
+        let is_behind = |p: &f64| {
+            left -= p;
+            left < 0.0
+        };
+        p.iter().position(is_behind).unwrap_or(p.len() - 1)
+    };
+    chance.to_vec1::<f64>().unwrap().iter().map(|chance| all[at(chance)].clone()).collect()
+}
+
+/// χ² of so many degrees of freedom as a standard normal number (Wilson and Hilferty 1931).
+fn standardised(square: f64, degrees: f64) -> f64 {
+    let ninth = 2.0 / (9.0 * degrees);
+    ((square / degrees).cbrt() - (1.0 - ninth)) / ninth.sqrt()
+}
+
+/// How far the counts of these configurations `(rows, width)` are from the probabilities `p` of `all`, as a standard normal number.
 fn drift(all: &[Vec<f64>], p: &[f64], rows: &Tensor) -> f64 {
     let rows = rows.to_vec2::<f64>().unwrap();
     let bits = |row: &[f64]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -180,8 +189,7 @@ fn drift(all: &[Vec<f64>], p: &[f64], rows: &Tensor) -> f64 {
         square += (rare[0] - rare[1]).powi(2) / rare[1];
         cells += 1.0;
     }
-    let (k, ninth) = (cells - 1.0, 2.0 / (9.0 * (cells - 1.0)));
-    ((square / k).cbrt() - (1.0 - ninth)) / ninth.sqrt()
+    standardised(square, cells - 1.0)
 }
 
 /// A copy of the machine, its couplings `factor` times as strong.
@@ -484,6 +492,183 @@ fn exchanges_between_machines_leave_their_distributions() {
             let free_energy = free_energy.to_vec1::<f64>().unwrap();
             let pairs = free_energy.iter().zip(&level.free_energy);
             assert!(pairs.into_iter().all(|(x, y)| (x - y).abs() < 1e-9), "{name}, {number}");
+        }
+    }
+}
+
+/// Kinds of units that are numbers.
+const REAL: [&str; 3] = ["gaussian:2", "gaussian-learned:2", "relu:2"];
+
+/// A machine in which units that are numbers are no last colour, and one of the same couplings in which they are: there they are summed out, all else
+/// is counted, and they are drawn given it.
+struct Mixture {
+    /// Discrete units, numbers, and where there is one a bit that is coupled with both.
+    machine: Machine,
+    /// The discrete units, and the numbers last.
+    integrated: Machine,
+    all: Vec<Vec<f64>>,
+    p: Vec<f64>,
+    /// Columns of the first layer and of the numbers.
+    widths: [usize; 2],
+}
+
+impl Mixture {
+    fn new(a: &str, b: &str, has_third: bool, is_dense: bool) -> Self {
+        let build = |(kind, seed): (&str, u64)| {
+            let layer = kind.parse::<Units>().unwrap().build(DType::F64, &CPU).unwrap();
+            for (name, var) in layer.vars() {
+                let numbers = (normal(var.dims(), seed) * 0.5).unwrap();
+                // Precisions, or their logarithms, stay near one.
+                let numbers = if name == "bias" {
+                    numbers
+                } else {
+                    (var.as_tensor() + numbers * 0.2).unwrap()
+                };
+                var.set(&numbers).unwrap();
+            }
+            layer
+        };
+        let third = ("bernoulli:1", 92);
+        let apart = |kinds: Vec<(&str, u64)>| kinds.into_iter().map(build).collect::<Vec<_>>();
+        let (mut layers, mut last) = (vec![(a, 90)], vec![(a, 90)]);
+        layers.push((b, 91));
+        if has_third {
+            layers.push(third);
+            last.push(third);
+        }
+        last.push((b, 91));
+        let (layers, integrated) = (apart(layers), apart(last));
+        let widths = [0, 1].map(|at: usize| layers[at].units().width());
+        let couple = |layers: [usize; 2], weights: &Tensor| {
+            let weights = (weights * 0.7).unwrap();
+            if is_dense {
+                return Coupling::Dense { layers, weights: Var::from_tensor(&weights).unwrap() };
+            }
+            let rows = weights.to_vec2::<f64>().unwrap();
+            let pairs =
+                (0..rows.len() as u32).flat_map(|i| (0..rows[0].len() as u32).map(move |j| [i, j]));
+            let pairs: Vec<_> = pairs.filter(|[i, j]| (i + j) % 3 != 2).collect();
+            let numbers: Vec<f64> =
+                pairs.iter().map(|[i, j]| rows[*i as usize][*j as usize]).collect();
+            Coupling::edges(layers, &pairs, Var::new(numbers, &CPU).unwrap()).unwrap()
+        };
+        let between = normal(&widths, 93);
+        let end = integrated.len() - 1;
+        let mut couplings = [vec![couple([0, 1], &between)], vec![couple([0, end], &between)]];
+        if has_third {
+            let [of_first, of_numbers] =
+                [(widths[0], 94), (widths[1], 95)].map(|(width, seed)| normal(&[width, 1], seed));
+            couplings[0].extend([couple([0, 2], &of_first), couple([1, 2], &of_numbers)]);
+            couplings[1]
+                .extend([couple([0, 1], &of_first), couple([1, 2], &of_numbers.t().unwrap())]);
+        }
+        couplings[0].extend(lateral(0, &layers, 96));
+        couplings[1].extend(lateral(0, &integrated, 96));
+        let mut all = vec![Vec::new()];
+        for layer in &integrated[..end] {
+            let of = configurations(&**layer);
+            let longer = |row: &Vec<f64>| {
+                of.iter().map(|more| [&row[..], more].concat()).collect::<Vec<_>>()
+            };
+            all = all.iter().flat_map(longer).collect();
+        }
+        let [of_machine, of_integrated] = couplings;
+        let machine = Machine::new(layers, of_machine).unwrap();
+        let integrated = Machine::new(integrated, of_integrated).unwrap();
+        assert_eq!(integrated.last().units().to_string(), b);
+        assert_eq!(machine.last().units().to_string(), if has_third { third.0 } else { b });
+        let log_p = integrated
+            .free_energy(&Tensor::new(all.clone(), &CPU).unwrap())
+            .unwrap()
+            .neg()
+            .unwrap();
+        let log_z = log_p.log_sum_exp(0).unwrap();
+        let p = log_p.broadcast_sub(&log_z).unwrap().exp().unwrap().to_vec1().unwrap();
+        Self { machine, integrated, all, p, widths }
+    }
+
+    /// Exact samples, in the machine's rest and last colour.
+    fn sample(&self, seed: u64) -> (Tensor, Tensor) {
+        let mut rng = Rng::new(seed);
+        let rows = picked(&self.all, &self.p, CHAINS, seed);
+        let rows = Tensor::new(rows, &CPU).unwrap();
+        let inputs = self.integrated.last_inputs(&rows).unwrap();
+        let numbers = self.integrated.last().sample(&inputs, &mut rng).unwrap();
+        let part = |from, width| rows.narrow(1, from, width).unwrap().contiguous().unwrap();
+        let [first, _] = self.widths;
+        match rows.dim(1).unwrap() - first {
+            0 => (rows, numbers),
+            more => (Tensor::cat(&[&part(0, first), &numbers], 1).unwrap(), part(first, more)),
+        }
+    }
+
+    /// How far two sets of samples are apart: counts of what is discrete, and of numbers between quartiles, as a standard normal number.
+    fn apart(&self, one: [&Tensor; 2], two: [&Tensor; 2]) -> f64 {
+        let rows = |parts: [&Tensor; 2]| Tensor::cat(&parts, 1).unwrap().to_vec2::<f64>().unwrap();
+        let (one, two) = (rows(one), rows(two));
+        let [first, width] = self.widths;
+        let numbers = first..first + width;
+        let cuts = numbers.clone().map(|column| {
+            let mut all: Vec<f64> = one.iter().map(|row| row[column]).collect();
+            all.sort_by(f64::total_cmp);
+            [1, 2, 3].map(|k| all[k * all.len() / 4])
+        });
+        let cuts: Vec<_> = cuts.collect();
+        let cell = |row: &Vec<f64>| {
+            let place = |(column, x): (usize, &f64)| match numbers.contains(&column) {
+                true => cuts[column - first].iter().filter(|cut| x > cut).count() as u64,
+                false => x.to_bits(),
+            };
+            row.iter().enumerate().map(place).collect::<Vec<_>>()
+        };
+        let mut counts = std::collections::HashMap::<_, [f64; 2]>::new();
+        one.iter().for_each(|row| counts.entry(cell(row)).or_default()[0] += 1.0);
+        two.iter().for_each(|row| counts.entry(cell(row)).or_default()[1] += 1.0);
+        let (mut square, mut cells, mut rare) = (0.0, 0.0, [0.0, 0.0]);
+        let mut add = |[a, b]: [f64; 2]| {
+            square += (a - b).powi(2) / (a + b);
+            cells += 1.0;
+        };
+        for [a, b] in counts.into_values() {
+            match a + b < 20.0 {
+                true => rare = [rare[0] + a, rare[1] + b],
+                false => add([a, b]),
+            }
+        }
+        if rare[0] + rare[1] >= 20.0 {
+            add(rare);
+        }
+        standardised(square, cells - 1.0)
+    }
+}
+
+/// Numbers beside discrete units of every kind, coupled by matrices and by pairs, summed out or between two colours: a sweep leaves exact samples as
+/// other exact samples are. Where both layers are drawn from what the other was, it is seen.
+#[test]
+fn sweeps_leave_numbers_at_their_distribution() {
+    for a in KINDS {
+        for b in REAL {
+            for (has_third, is_dense) in
+                [(false, true), (false, false), (true, true), (true, false)]
+            {
+                let name = format!("{a}, {b}, third: {has_third}, dense: {is_dense}");
+                let mixture = Mixture::new(a, b, has_third, is_dense);
+                let machine = &mixture.machine;
+                let ((rest, last), other) = (mixture.sample(97), mixture.sample(98));
+                let same = mixture.apart([&rest, &last], [&other.0, &other.1]);
+                assert!(same < SIGNIFICANT, "{name}: samples of other seeds: {same}");
+                let mut rng = Rng::new(99);
+                let swept = machine.draw_rest(Some(&rest), &last, None, &mut rng).unwrap();
+                let drawn = |rest: &Tensor, rng: &mut Rng| {
+                    machine.last().sample(&machine.last_inputs(rest).unwrap(), rng).unwrap()
+                };
+                let hearing = drawn(&swept, &mut rng);
+                let drift = mixture.apart([&swept, &hearing], [&other.0, &other.1]);
+                assert!(drift < SIGNIFICANT, "{name}: {drift}");
+                let deaf = drawn(&rest, &mut rng);
+                let drift = mixture.apart([&swept, &deaf], [&other.0, &other.1]);
+                assert!(drift > SIGNIFICANT, "{name}: {drift} where both are drawn at once");
+            }
         }
     }
 }

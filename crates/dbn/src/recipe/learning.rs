@@ -35,7 +35,7 @@ pub struct LearningRecipe {
     /// Where the machine's own averages come from.
     ///
     /// Range: "cd", "pcd", "pt", "ptt", "exact" or "pseudo-likelihood". Default: "pseudo-likelihood" without hidden units, of measurements "exact" where categories beside them are few, else "pcd". Used by: every
-    /// machine; "pseudo-likelihood" by those without hidden units, "exact" by small ones, and by measurements.
+    /// machine; "pseudo-likelihood" by those whose hidden units, if any, are one layer and not coupled with each other, "exact" by small ones, and by measurements.
     pub method: Option<MachineMethod>,
     /// How hidden units that are coupled with each other are found, given the data.
     ///

@@ -125,6 +125,18 @@ impl Averages {
         Ok(Self { couplings: couplings?, visible: visible?, hidden: hidden? })
     }
 
+    /// The same without the rows that the couplings' averages are sums over.
+    ///
+    /// # Errors
+    ///
+    /// When the averages are of another machine.
+    pub(crate) fn multiplied_out(mut self, machine: &dyn Boltzmann) -> Result<Self> {
+        for (ascent, weights) in self.couplings.iter_mut().zip(machine.coupling_weights()) {
+            *ascent = ascent.tensor(weights)?.into();
+        }
+        Ok(self)
+    }
+
     /// The sum of both, average by average.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::bernoulli::bernoulli_sample;
 use super::cpu::{check_bias, for_blocks, for_chunks, has_fused, is_small, with_numbers};
 use super::random::{block_words, unit};
-use super::real::{Real, sigmoid_f64, softplus_f64};
+use super::real::Real;
 use super::reference;
 use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result, Rng};
@@ -275,8 +275,8 @@ impl BinomialSampler {
     fn invert(&self, field: f64, uniform: f64) -> usize {
         let trials = self.log_choices.len() - 1;
         let n = trials as f64;
-        let mode = (((n + 1.0) * sigmoid_f64(field)) as usize).min(trials);
-        let (on, off) = (softplus_f64(-field), softplus_f64(field));
+        let mode = (((n + 1.0) * field.sigmoid()) as usize).min(trials);
+        let (on, off) = ((-field).softplus(), field.softplus());
         let log_p = self.log_choices[mode] - mode as f64 * on - (trials - mode) as f64 * off;
         let (mut above, mut below) = (libm::exp(log_p), libm::exp(log_p));
         let (odds, inverse_odds) = (libm::exp(field), libm::exp(-field));

@@ -57,13 +57,13 @@ pub(super) fn softplus(x: f32) -> f32 {
 
 /// 1 / (1 + exp(−x)) in double precision.
 #[inline]
-pub(super) fn sigmoid_f64(x: f64) -> f64 {
+fn sigmoid_f64(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
 }
 
 /// log(1 + exp(x)) in double precision.
 #[inline]
-pub(super) fn softplus_f64(x: f64) -> f64 {
+fn softplus_f64(x: f64) -> f64 {
     x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }
 

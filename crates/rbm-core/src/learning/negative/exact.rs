@@ -75,11 +75,8 @@ fn of_any(machine: &dyn Boltzmann) -> Result<Averages> {
         let weight = weights.to_scalar::<f64>()?;
         total.add(weight);
         let phase = Phase { visible, hidden_inputs, log_weights: Some(log_weights) };
-        let mut here = Averages::of(machine, &phase)?.times(weight)?;
-        // Multiplied out: the block is not kept.
-        for (ascent, weights) in here.couplings.iter_mut().zip(machine.coupling_weights()) {
-            *ascent = ascent.tensor(weights)?.into();
-        }
+        // The block is not kept.
+        let here = Averages::of(machine, &phase)?.times(weight)?.multiplied_out(machine)?;
         sums = Some(match sums {
             None => here,
             Some(sums) => sums.plus(here)?,
