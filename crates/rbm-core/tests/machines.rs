@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use common::numbered::{lateral, layer, numbers, symmetric, ten, with_hidden, word};
 use rbm_core::estimate::{AisOptions, Annealing, BidirectionalAis, TemperingConfig, log_partition};
 use rbm_core::model::{Boltzmann, Colouring, Coupling, Machine};
-use rbm_core::sampling::{AnnealingPath, Clamped, SimulatedAnnealing, Tempering};
+use rbm_core::sampling::{AnnealingPath, Clamped, SimulatedAnnealing, Tempering, beta_column};
 use rbm_core::{Gibbs, Kernel, Rng, Units};
 
 const CPU: Device = Device::Cpu;
@@ -222,6 +222,41 @@ fn temperature_is_a_path() {
         }
         let found = annealing.log_partition(&machine).unwrap();
         close(found.value, log_z, 0.03);
+    }
+}
+
+/// ⟨E⟩ of chains at a temperature is −∂log Z/∂β there, of machines that are counted; within four standard errors of 400 independent chains.
+#[test]
+fn energies_along_the_temperature_are_derivatives_of_log_z() {
+    const H: f64 = 1e-4;
+    for (name, machine) in [("visible", ten("bernoulli")), ("with hidden units", with_hidden())] {
+        for beta in [0.5, 1.0, 2.0] {
+            let log_z = |beta: f64| {
+                let colder = machine.duplicate().unwrap();
+                for (_, var) in colder.parameters() {
+                    var.set(&(var.as_detached_tensor() * beta).unwrap()).unwrap();
+                }
+                log_partition(&*colder).unwrap()
+            };
+            let expected = -(log_z(beta + H) - log_z(beta - H)) / (2.0 * H);
+            let (path, mut rng) = (AnnealingPath::temperature(&machine).unwrap(), Rng::new(8));
+            let betas = beta_column(&machine, &[beta; 400]).unwrap();
+            let start = path.sample_at_zero(&machine, 400, &mut rng).unwrap();
+            let mut chains = path.chains(&machine, start, &betas, &mut rng).unwrap();
+            let mut sums = Tensor::zeros(400, DType::F64, &CPU).unwrap();
+            for sweep in 0..400 {
+                let from = (&chains.visible, &chains.hidden);
+                chains = path.step(&machine, from, &betas, &mut rng).unwrap();
+                if sweep >= 200 {
+                    let energy = machine.energy(&chains.visible, &chains.hidden).unwrap();
+                    sums = (sums + energy.detach()).unwrap();
+                }
+            }
+            let of_chains = (sums / 200.0).unwrap().to_vec1::<f64>().unwrap();
+            let (mean, error) = rbm_core::stats::mean_and_error(&of_chains);
+            assert!(error < 0.05, "{name}, {beta}: ± {error}");
+            close(mean, expected, 4.0 * error);
+        }
     }
 }
 
