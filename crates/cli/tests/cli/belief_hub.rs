@@ -84,16 +84,14 @@ fn a_net_goes_to_the_hub_and_comes_back() {
         assert_eq!(of(beside.dbn(&words.replace("MODEL", "me/digits")).done()), near, "{words}");
     }
     for (command, file) in [
-        ("sample MODEL --count 9 --out OUT", "samples.npy"),
-        ("sample MODEL --count 9 --out OUT", "samples.png"),
-        ("embed MODEL digits --layer all --limit 20 --out OUT.npy", ""),
+        ("sample MODEL --count 9 --out OUT --force", "samples.npy"),
+        ("sample MODEL --count 9 --out OUT --force", "samples.png"),
+        ("embed MODEL digits --layer all --limit 20 --out OUT.npy --force", ""),
     ] {
         let run = |model: &str, out: &str| {
             beside.dbn(&command.replace("MODEL", model).replace("OUT", out)).done();
             let path = if file.is_empty() { format!("{out}.npy") } else { format!("{out}/{file}") };
-            let bytes = place.read(&path);
-            fs::remove_file(place.path(&path)).unwrap();
-            bytes
+            place.read(&path)
         };
         assert!(run("net", "near") == run("me/digits", "far"), "{command}: {file}");
     }
@@ -105,7 +103,7 @@ fn a_net_goes_to_the_hub_and_comes_back() {
     beside.dbn("pull me/digits --out copy").done();
     assert_eq!(place.read("copy/belief.safetensors"), place.read("net/belief.safetensors"));
     place.dbn("evaluate copy digits --likelihood --passes 5").done();
-    beside.dbn("push me/digits you/digits").done();
+    beside.dbn("push me/digits me/second").done();
     beside.dbn("push net me/digits --layers 0..1").misused(&["--layers", "belief net"]);
 }
 
@@ -277,12 +275,23 @@ fn runs_of_earlier_versions_are_taken() {
     // It is pushed as the new one is, and has the same beside it then.
     let said = beside.dbn("push old me/old").done();
     assert!(said.err.contains("config.json"), "{said:?}");
+    let recipe = beside.hub.file("models/me/old", "recipe.toml").unwrap();
+    let recipe = String::from_utf8(recipe).unwrap();
+    let root = place.path("").display().to_string();
+    assert!(recipe.contains("t.csv") && !recipe.contains(&root), "{recipe}");
     assert_eq!(place.json("old/config.json"), config);
     assert!(!place.path("old/table.json").exists());
     place.write("one.csv", "on,colour,off\n1,blue,0\n");
     let score =
         |run: &str| beside.dbn(&format!("score {run} one.csv --cases all --passes 9")).done().out;
     assert_eq!(score("me/old"), score("new"));
+    // Height and width of pictures are those of its data.
+    place.dbn("train digits --model belief --hidden 2 --limit 40 --set epochs=1 --out seen").done();
+    let config_of_pictures = place.read("seen/config.json");
+    fs::remove_file(place.path("seen/config.json")).unwrap();
+    beside.dbn("push seen me/seen --dry-run").done();
+    assert_eq!(place.json("seen/config.json")["image"], serde_json::json!([8, 8]));
+    assert_eq!(place.read("seen/config.json"), config_of_pictures);
     // It goes on as before, to the same bytes, and one that has not come to its end does not travel.
     fs::remove_file(place.path("old/config.json")).unwrap();
     place.dbn("train --resume old --no-pictures").done();
