@@ -79,7 +79,7 @@ pub(crate) fn find_config<T>(dir: &Path, read: impl Fn(&Path) -> Result<T>) -> R
 }
 
 /// What of a configuration cannot be meant: its place, what would be expected, and what was found.
-pub(crate) type Misfit = (&'static str, String, String);
+pub(crate) type ConfigFault = (&'static str, String, String);
 
 /// Errors unless pictures and columns of a table have `width` values.
 ///
@@ -90,7 +90,7 @@ pub(crate) fn check_shape(
     image: Option<(usize, usize)>,
     columns: Option<&Columns>,
     width: usize,
-) -> std::result::Result<(), Misfit> {
+) -> std::result::Result<(), ConfigFault> {
     let pixels = image.map(|(height, width)| height.checked_mul(width));
     if let Some(pixels) = pixels.filter(|pixels| *pixels != Some(width)) {
         let found = pixels.map_or("more than can be".into(), |pixels| pixels.to_string());
@@ -243,7 +243,7 @@ impl Config {
     }
 
     /// Whether the numbers can be meant; where not, which, what would be expected, and what was found.
-    fn check(&self) -> std::result::Result<(), Misfit> {
+    fn check(&self) -> std::result::Result<(), ConfigFault> {
         for units in std::iter::once(&self.visible).chain(&self.hidden) {
             // What can be written in a recipe, and no more.
             let text = units.to_string();
