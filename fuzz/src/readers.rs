@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use candle_boltzmann::{Graph, MarkovField};
 use candle_core::Device;
+use candle_dbn::Recipe;
 use candle_dbn::data::{Binarise, Missing, ReadOptions, load};
 use candle_dbn::import::{TensorNames, pytorch, rbms, sklearn};
-use candle_dbn::{Config, Recipe};
+use candle_dbn::store::model_config::ModelConfig;
 use rbm_core::{Result, Rows};
 
 /// A reader, and what it is fed.
@@ -134,7 +135,7 @@ fn tensors(path: &Path) -> Result<()> {
 }
 
 fn config(path: &Path) -> Result<()> {
-    Config::read(path).map(drop)
+    ModelConfig::read(path).map(drop)
 }
 
 fn recipe(path: &Path) -> Result<()> {

@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use candle_boltzmann::belief::learning::BeliefLearner;
 use candle_core::Tensor;
+use candle_dbn::network::config::CONFIG;
 use candle_dbn::recipe::BeliefRecipe;
 use candle_dbn::store::BELIEF;
+use candle_dbn::store::belief::BeliefConfig;
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
+use candle_dbn::store::table::TableLayout;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
 use rbm_core::state::write_whole;
 use rbm_core::stats::mean_and_error;
-use rbm_core::{Rng, Units};
+use rbm_core::{Error, Rng, Units};
 
-use crate::inputs::{BELIEFS_ARE_TAKEN_BY, Cases, DataOptions};
+use crate::inputs::{Cases, DataOptions};
 use crate::interrupt::{self, Interrupted};
 use crate::machines::MachineCases;
 use crate::{output, progress, tables};
@@ -30,21 +33,12 @@ pub fn is_learned(dir: &Path) -> bool {
     dir.join(BELIEF).is_file()
 }
 
-/// Errors where the folder holds a belief net.
-pub fn check_is_none(dir: &Path) -> Result<()> {
-    ensure!(
-        !is_learned(dir),
-        "{}: holds a belief net, which dbn {BELIEFS_ARE_TAKEN_BY} take: expected a network or a Boltzmann machine",
-        dir.display()
-    );
-    Ok(())
-}
-
 /// A belief net that has learned, in its folder.
 pub struct LearnedBelief {
     pub dir: PathBuf,
     pub learner: BeliefLearner,
-    pub recipe: BeliefRecipe,
+    /// How it learned, where that is known.
+    pub recipe: Option<BeliefRecipe>,
 }
 
 /// What importance weights say of log p(v).
@@ -61,8 +55,61 @@ pub struct ImportanceWeighted {
 impl LearnedBelief {
     /// What lies in the folder `dir`.
     pub fn open(dir: &Path) -> Result<Self> {
-        let recipe = BeliefRecipe::read(dir.join(RECIPE))?;
-        Ok(Self { dir: dir.to_owned(), learner: BeliefLearner::load(dir.join(BELIEF))?, recipe })
+        let path = dir.join(RECIPE);
+        let recipe = match path.is_file() {
+            true => Some(BeliefRecipe::read(path)?),
+            false => None,
+        };
+        let belief =
+            Self { dir: dir.to_owned(), learner: BeliefLearner::load(dir.join(BELIEF))?, recipe };
+        belief.check_config()?;
+        Ok(belief)
+    }
+
+    /// How many units each layer has, from the observed one up.
+    pub fn widths(&self) -> Vec<usize> {
+        self.learner.machine().net.widths()
+    }
+
+    /// What it is, with what is known of its data: height and width of pictures, the columns of a table.
+    pub fn config(
+        &self,
+        image: Option<(usize, usize)>,
+        table: Option<TableLayout>,
+    ) -> BeliefConfig {
+        BeliefConfig::new(self.widths(), (image, table))
+    }
+
+    /// Errors where the folder has a configuration, and it is not that of the net.
+    fn check_config(&self) -> Result<()> {
+        let (found, widths) = (BeliefConfig::find(&self.dir)?, self.widths());
+        match found.filter(|found| found.widths != widths) {
+            None => Ok(()),
+            Some(BeliefConfig { widths: found, .. }) => {
+                let expected = format!("{widths:?}, those of the {BELIEF} beside it");
+                let path = self.dir.join(CONFIG);
+                Err(Error::file(path, "widths", expected, format!("{found:?}")).into())
+            }
+        }
+    }
+
+    /// Writes a configuration where there is none: into the run of an earlier version. Errors where the net has not learned to its end.
+    #[cfg(feature = "hub")]
+    pub fn keep_config(&self) -> Result<()> {
+        let (name, learning) = (self.dir.display(), self.learner.learning());
+        ensure!(
+            self.learner.epoch() >= learning.epochs,
+            "{name}: expected a belief net that has learned all of its {} epochs, found one that was stopped after {} (go on with: dbn train --resume {name})",
+            learning.epochs,
+            self.learner.epoch()
+        );
+        if BeliefConfig::find(&self.dir)?.is_none() {
+            self.config(self.image(), TableLayout::read(&self.dir)?).save(&self.dir)?;
+            output::note(format!(
+                "{name}: has a {CONFIG} now, which runs of earlier versions lack"
+            ));
+        }
+        Ok(())
     }
 
     /// The cases that the user means: of the named data, or of those that it learned from.
@@ -72,8 +119,9 @@ impl LearnedBelief {
         options: &DataOptions,
         cases: Option<Cases>,
     ) -> Result<MachineCases> {
-        let units = Units::bernoulli(self.learner.machine().net.widths()[0]);
-        MachineCases::of(&self.dir, Some(&self.recipe.data), &units, (data, options, cases))
+        let units = Units::bernoulli(self.widths()[0]);
+        let own = self.recipe.as_ref().map(|recipe| &recipe.data);
+        MachineCases::of(&self.dir, own, &units, (data, options, cases))
     }
 
     /// log p(v) of `cases`, from below.
@@ -90,16 +138,16 @@ impl LearnedBelief {
         Ok(ImportanceWeighted { lower_bound: mean, error_over_cases: error, samples, cases: count })
     }
 
-    /// The same as a measurement of `cases`, the run's own.
+    /// The same as a measurement of `cases`, the run's own; nothing where these are not known.
     pub fn measurement(
         &self,
         found: &ImportanceWeighted,
         cases: &MachineCases,
         seed: u64,
-    ) -> MeasurementSet {
+    ) -> Option<MeasurementSet> {
         let bound = (found.lower_bound, found.error_over_cases);
-        let on = cases.variant(&self.recipe.data);
-        MeasurementSet::of_importance_weights(bound, found.samples, on, seed)
+        let on = cases.variant(&self.recipe.as_ref()?.data);
+        Some(MeasurementSet::of_importance_weights(bound, found.samples, on, seed))
     }
 
     /// log p of each of `cases` `(n, observed)` from below, nats, by so many importance-weighted guesses. `how` it goes on is said where it is
@@ -162,8 +210,11 @@ impl LearnedBelief {
         Ok(images::write_grid(path, &grey, &[], shape_of(width, image), columns, Contrast::Unit)?)
     }
 
-    /// Height and width of its pictures, where its data are at hand and say so.
+    /// Height and width of its pictures, where its configuration says so; where it has none, where its data are at hand and say so.
     pub fn image(&self) -> Option<(usize, usize)> {
+        if let Ok(Some(config)) = BeliefConfig::find(&self.dir) {
+            return config.image;
+        }
         self.cases(None, &DataOptions::default(), Some(Cases::Train)).ok()?.image
     }
 }

@@ -11,7 +11,8 @@ use candle_boltzmann::{Graph, MarkovField};
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
 use candle_dbn::recipe::DataRecipe;
-use candle_dbn::store::machine::TableLayout;
+use candle_dbn::store::machine::MachineConfig;
+use candle_dbn::store::table::TableLayout;
 use candle_dbn::store::{BELIEF, HOPFIELD, MACHINE, MODELS};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
 use clap::ValueEnum;
@@ -114,7 +115,8 @@ pub struct Patterns {
 }
 
 /// The commands that take a belief net.
-pub const BELIEFS_ARE_TAKEN_BY: &str = "evaluate, sample, score, embed, inspect, compare and infer";
+pub const BELIEFS_ARE_TAKEN_BY: &str =
+    "evaluate, sample, score, embed, push, inspect, compare and infer";
 
 /// A path as a text: names such as ising:8x8 are typed where paths are.
 pub fn text(path: &Path) -> Result<&str> {
@@ -151,6 +153,7 @@ pub fn graph(text: &str) -> Result<Graph> {
     }
     let learned = Path::new(text).join(MACHINE);
     if learned.is_file() {
+        MachineConfig::find(text)?;
         return Learner::load(&learned)?.graph().with_context(|| learned.display().to_string());
     }
     let stored = Path::new(text).join(HOPFIELD);
@@ -219,7 +222,6 @@ fn reason(error: &impl Display) -> anyhow::Error {
 /// The folder of the model that `given` means; what is on the Hub is fetched into its cache.
 #[cfg(feature = "hub")]
 pub fn find_model(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
-    use anyhow::Context;
     use candle_dbn::hub::Reference;
 
     let text = given.to_string_lossy();
@@ -227,8 +229,7 @@ pub fn find_model(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
     if !Reference::is_meant_by(&text) {
         return Ok(given.to_path_buf());
     }
-    let reference: Reference = text.parse()?;
-    let snapshot = crate::progress::hub(bars, "pull")?.find(&reference);
+    let snapshot = crate::progress::hub(bars, "pull")?.find(&text.parse()?);
     Ok(snapshot.with_context(|| format!("no folder {text} here; on the Hub"))?.dir)
 }
 
@@ -267,7 +268,7 @@ fn check_is_no_data(given: &str) -> Result<()> {
 pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
     for (file, what) in MODELS {
         let takes = match file {
-            MACHINE => "evaluate, sample, score, embed, inspect, contacts, anneal and infer",
+            MACHINE => "evaluate, sample, score, embed, push, inspect, contacts, anneal and infer",
             HOPFIELD => "recall, sample and anneal",
             BELIEF => BELIEFS_ARE_TAKEN_BY,
             _ => continue,

@@ -6,7 +6,7 @@ use candle_dbn::Examples;
 use candle_dbn::data::{self, Binarise, Dataset, Missing, ReadOptions, Standardise, check_units};
 use candle_dbn::network::labels::label_codes;
 use candle_dbn::recipe::VisibleKind;
-use candle_dbn::store::machine::TableLayout;
+use candle_dbn::store::table::TableLayout;
 use rbm_core::learning::trainer::Pass;
 use rbm_core::ops::device::to_host;
 use rbm_core::units::{Support, Variance};

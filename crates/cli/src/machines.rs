@@ -11,9 +11,10 @@ use candle_core::{Device, Tensor};
 use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions, View};
 use candle_dbn::network::config::CONFIG;
 use candle_dbn::recipe::{DataRecipe, MachineData, MachineRecipe};
-use candle_dbn::store::machine::{MachineConfig, TableLayout};
+use candle_dbn::store::machine::MachineConfig;
 use candle_dbn::store::results::DataVariant;
 use candle_dbn::store::run::RECIPE;
+use candle_dbn::store::table::TableLayout;
 use candle_dbn::store::{HOPFIELD, MACHINE};
 use candle_dbn::{Examples, Model};
 use clap::ValueEnum;
@@ -122,6 +123,7 @@ impl LearnedMachine {
             true => Some(MachineRecipe::read(&path)?),
             false => None,
         };
+        MachineConfig::find(dir)?;
         let learner = Learner::load(dir.join(MACHINE))?;
         Ok(Self { dir: dir.to_owned(), learner, recipe })
     }
@@ -159,10 +161,11 @@ impl LearnedMachine {
 
     /// Height and width of its pictures, where that is known.
     pub fn image(&self) -> Option<(usize, usize)> {
-        MachineConfig::read(self.dir.join(CONFIG)).ok()?.image
+        MachineConfig::find(&self.dir).ok()??.image
     }
 
     /// Errors unless the folder's configuration is that of the machine.
+    #[cfg(feature = "hub")]
     pub fn check_config(&self) -> Result<()> {
         let path = self.dir.join(CONFIG);
         let found = MachineConfig::read(&path)?;

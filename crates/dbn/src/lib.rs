@@ -8,6 +8,8 @@
 
 mod digest;
 
+mod json;
+
 pub mod network;
 
 pub mod learning;

@@ -8,10 +8,11 @@ use candle_dbn::hub::{ModelBundle, PushOptions, Pushed, Reference, Snapshot};
 use candle_dbn::store::run::RUNS;
 use indicatif::{DecimalBytes, MultiProgress};
 
+use crate::beliefs::{self, LearnedBelief};
 use crate::machines::{self, LearnedMachine};
-use crate::{beliefs, output, progress};
+use crate::{output, progress};
 
-/// Fetch a network from the Hub
+/// Fetch a model from the Hub
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn pull me/mnist-dbn                     into the Hub's cache; prints the folder
@@ -48,9 +49,10 @@ pub fn pull(args: &Pull, bars: &MultiProgress) -> Result<()> {
     }
     let snapshot = progress::hub(bars, "pull")?.pull(&reference)?;
     // What cannot be read is not handed on.
-    match machines::is_learned(&snapshot.dir) {
-        true => drop(LearnedMachine::open(&snapshot.dir)?),
-        false => drop(candle_dbn::Model::load(&snapshot.dir, &candle_core::Device::Cpu)?),
+    match &snapshot.dir {
+        dir if machines::is_learned(dir) => drop(LearnedMachine::open(dir)?),
+        dir if beliefs::is_learned(dir) => drop(LearnedBelief::open(dir)?),
+        dir => drop(candle_dbn::Model::load(dir, &candle_core::Device::Cpu)?),
     }
     match &args.out {
         Some(out) => {
@@ -61,7 +63,7 @@ pub fn pull(args: &Pull, bars: &MultiProgress) -> Result<()> {
     }
 }
 
-/// Push a trained network to the Hub, with a model card made from its run
+/// Push a trained model to the Hub, with a model card made from its run
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn push runs/mnist me/mnist-dbn --dry-run      what would go, without asking the Hub
@@ -69,6 +71,7 @@ pub fn pull(args: &Pull, bars: &MultiProgress) -> Result<()> {
   dbn push runs/mnist me/mnist-dbn@v2 --message \"trained for longer\"
   dbn push runs/mnist me/features --layers 0..2   the first two layers alone
   dbn push runs/bm me/bars                        a Boltzmann machine that has learned
+  dbn push runs/belief me/digits-net              a belief net, with its recognition
 What you write into the card on the Hub, beside the part between the two comments, stays. The token is that of `hf auth login`, or HF_TOKEN; \
 HF_ENDPOINT chooses another Hub. The data do not go, nor do paths of this machine.")]
 pub struct Push {
@@ -110,15 +113,15 @@ fn first_layers(text: &str) -> Result<Range<usize>, String> {
 /// Pushes a run, or lists what would go.
 pub fn push(args: &Push, bars: &MultiProgress) -> Result<()> {
     let reference = Reference::at(&args.to, args.revision.as_deref())?;
+    let of_networks = [("--layers", args.layers.is_some())];
     if machines::is_meant(&args.run) {
         machines::check_learned(&args.run)?;
-        output::refuse(
-            &[("--layers", args.layers.is_some())],
-            "expected of a network, found a Boltzmann machine",
-        )?;
+        output::refuse(&of_networks, "expected of a network, found a Boltzmann machine")?;
         LearnedMachine::open(&args.run)?.check_config()?;
+    } else if beliefs::is_learned(&args.run) {
+        output::refuse(&of_networks, "expected of a network, found a belief net")?;
+        LearnedBelief::open(&args.run)?.keep_config()?;
     }
-    beliefs::check_is_none(&args.run)?;
     let bundle = match &args.layers {
         Some(layers) => ModelBundle::of_first_layers(&args.run, &reference, layers.end)?,
         None => ModelBundle::of(&args.run, &reference)?,

@@ -8,7 +8,7 @@ use candle_boltzmann::belief::learning::BeliefLearning;
 use candle_boltzmann::learning::Learning;
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
-use candle_dbn::store::machine::TableLayout;
+use candle_dbn::store::table::TableLayout;
 use serde::Serialize;
 
 use crate::beliefs::{self, LearnedBelief};
@@ -87,7 +87,7 @@ struct BeliefContents<'a> {
     parameters: usize,
     epochs_done: usize,
     learning: &'a BeliefLearning,
-    recipe: &'a BeliefRecipe,
+    recipe: Option<&'a BeliefRecipe>,
     tensors: Vec<TensorEntry>,
 }
 
@@ -99,11 +99,11 @@ fn of_belief(args: &Inspect) -> Result<()> {
     let entries = parameters.map(|(name, var)| entry(name, &var.as_detached_tensor()));
     let tensors = entries.collect::<Result<Vec<_>>>()?;
     let contents = BeliefContents {
-        widths: machine.net.widths(),
+        widths: belief.widths(),
         parameters: tensors.iter().map(|entry| entry.parameters).sum(),
         epochs_done: belief.learner.epoch(),
         learning,
-        recipe: &belief.recipe,
+        recipe: belief.recipe.as_ref(),
         tensors,
     };
     if args.json {
@@ -113,12 +113,13 @@ fn of_belief(args: &Inspect) -> Result<()> {
     output::line(format!("belief net {}, with its recognition", widths.join(" ← ")))?;
     output::line(format!("parameters {}", output::grouped(contents.parameters as u64)))?;
     print_tensors(&contents.tensors)?;
+    let settings = belief.recipe.as_ref().map(BeliefRecipe::settings).unwrap_or_default();
     output::line(format!(
         "learned {} of {} epochs, seed {}; {}",
         contents.epochs_done,
         learning.epochs,
         learning.seed,
-        belief.recipe.settings().join(" ")
+        settings.join(" ")
     ))
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use candle_boltzmann::hopfield::{self, Hopfield, Memory, RecallEnd, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::store::HOPFIELD;
-use candle_dbn::store::machine::TableLayout;
+use candle_dbn::store::table::TableLayout;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use rbm_core::sampling::GraphChains;
 use rbm_core::{Rng, Units};

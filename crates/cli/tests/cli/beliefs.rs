@@ -144,9 +144,7 @@ fn what_a_net_has_not_is_refused_in_a_line() {
     let place = Place::new();
     let train = "train bars-and-stripes:3 --model belief --no-pictures --no-evaluation";
     place.dbn(&format!("{train} --hidden 4 --set epochs=1 --out net")).done();
-    for words in ["anneal net", "push net me/net --dry-run"] {
-        place.dbn(words).failed(&["net", "belief net", "inspect, compare and infer"]);
-    }
+    place.dbn("anneal net").failed(&["net", "belief net", "push, inspect, compare and infer"]);
     place.dbn("score net --scan").misused(&["--mutants, --scan", "belief net"]);
     place.dbn("embed net --layer 2 --out h.npy").failed(&["1 to 1", "\"2\""]);
     place.dbn("evaluate net").failed(&["net", "--likelihood"]);

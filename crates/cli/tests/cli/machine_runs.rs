@@ -114,7 +114,7 @@ fn another_table_is_read_as_the_first() {
         assert_eq!(first, score("turned.csv"), "{kind}");
         assert!(first.contains("yes") && first.contains("no"), "{first}");
         // It stands in one place.
-        assert_eq!(place.path(&format!("{kind}/table.json")).exists(), *kind == "belief");
+        assert!(!place.path(&format!("{kind}/table.json")).exists(), "{kind}");
         // One that lacks a category has the columns of the others.
         let few = score("few.csv");
         assert_eq!(few.lines().count(), 2);

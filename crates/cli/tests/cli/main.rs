@@ -4,6 +4,7 @@
 mod alignments;
 mod anneal;
 mod bad_input;
+mod belief_hub;
 mod beliefs;
 mod bench;
 mod codes;

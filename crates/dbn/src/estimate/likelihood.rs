@@ -18,7 +18,7 @@ use sha2::Sha256;
 use crate::estimate::bound::Bound;
 use crate::learning::Propagated;
 use crate::network::config::weights_in;
-use crate::{Examples, Model, Standardise, digest};
+use crate::{Examples, Model, Standardise, digest, json};
 
 /// The largest gap between the two sides, in nats, at which they count as agreeing.
 pub const TOLERANCE: f64 = 1.0;
@@ -499,9 +499,7 @@ impl KeptPartition {
         let (place, model) = (place.as_ref(), model.as_ref());
         let weights = weights(model)?;
         let kept = Self { version: VERSION, weights, options, found: found.clone() };
-        let text = serde_json::to_vec_pretty(&kept)
-            .map_err(|e| Error::invalid(KEPT, "plain data", e.to_string()))?;
-        write_whole(&place.join(KEPT), &text)
+        write_whole(&place.join(KEPT), &json::bytes(&kept, KEPT)?)
     }
 
     /// What is kept in the folder `place` of the model in the folder `model`; `None` where nothing is, or it is of other weights or of an earlier

@@ -8,8 +8,9 @@ use rbm_core::{Error, Result};
 
 use super::Reference;
 use super::card::{Card, CardModel};
-use crate::network::config::{CONFIG, MACHINE, WEIGHTS};
-use crate::recipe::MachineRecipe;
+use crate::network::config::{BELIEF, CONFIG, MACHINE, WEIGHTS};
+use crate::recipe::{BeliefRecipe, MachineRecipe};
+use crate::store::belief::BeliefConfig;
 use crate::store::machine::MachineConfig;
 use crate::store::results::{RESULTS, Results};
 use crate::store::run::RECIPE;
@@ -56,8 +57,32 @@ impl ModelBundle {
     /// Whatever [`Model::load`] finds wrong.
     pub fn of(dir: impl AsRef<Path>, reference: &Reference) -> Result<Self> {
         let dir = dir.as_ref();
+        let config = dir.join(CONFIG);
         if dir.join(MACHINE).is_file() {
-            return Self::of_machine(dir, reference);
+            let config = MachineConfig::read(config)?;
+            let recipe =
+                recipe_in(dir, |path| MachineRecipe::read(path)?.without_paths().to_toml())?;
+            let weights = (MACHINE, config.weights_size());
+            return Self::of_machine(
+                dir,
+                weights,
+                CardModel::Machine(config.into()),
+                recipe,
+                reference,
+            );
+        }
+        if dir.join(BELIEF).is_file() {
+            let config = BeliefConfig::read(config)?;
+            let recipe =
+                recipe_in(dir, |path| BeliefRecipe::read(path)?.without_paths().to_toml())?;
+            let weights = (BELIEF, config.weights_size());
+            return Self::of_machine(
+                dir,
+                weights,
+                CardModel::Belief(config.into()),
+                recipe,
+                reference,
+            );
         }
         let model = Model::load(dir, &candle_core::Device::Cpu)?;
         let mut files: Vec<(String, FileContent)> = [CONFIG, WEIGHTS]
@@ -73,26 +98,26 @@ impl ModelBundle {
         Self::with(files, Self::network(&model)?, recipe, results, reference)
     }
 
-    /// The Boltzmann machine in the folder `dir`. Whether its numbers are whole is for whoever knows them to say.
-    fn of_machine(dir: &Path, reference: &Reference) -> Result<Self> {
-        let config = MachineConfig::read(dir.join(CONFIG))?;
-        let (weights, (least, most)) = (dir.join(MACHINE), config.weights_size());
-        let size = FileContent::File(weights.clone()).size()?;
+    /// The Boltzmann machine or belief net in the folder `dir`: the name of its file of weights, and how many bytes that may have. Whether its numbers are
+    /// whole is for whoever knows them to say.
+    fn of_machine(
+        dir: &Path,
+        (weights, (least, most)): (&str, (u64, u64)),
+        model: CardModel,
+        recipe: Option<String>,
+        reference: &Reference,
+    ) -> Result<Self> {
+        let path = dir.join(weights);
+        let size = FileContent::File(path.clone()).size()?;
         if !(least..=most).contains(&size) {
             let expected = format!("{least} to {most} bytes, as its {CONFIG} says");
-            return Err(Error::file(&weights, "contents", expected, size.to_string()));
+            return Err(Error::file(&path, "contents", expected, size.to_string()));
         }
-        let mut files: Vec<(String, FileContent)> = [CONFIG, MACHINE]
+        let mut files: Vec<(String, FileContent)> = [CONFIG, weights]
             .map(|name| (name.to_owned(), FileContent::File(dir.join(name))))
             .into();
         files.extend(pictures_in(dir)?);
-        let path = dir.join(RECIPE);
-        let recipe = match path.is_file() {
-            true => Some(MachineRecipe::read(path)?.without_paths().to_toml()?),
-            false => None,
-        };
-        let results = Results::read(dir)?;
-        Self::with(files, CardModel::Machine(Box::new(config)), recipe, results, reference)
+        Self::with(files, model, recipe, Results::read(dir)?, reference)
     }
 
     fn network(model: &Model) -> Result<CardModel> {
@@ -158,6 +183,12 @@ impl ModelBundle {
         };
         Ok(Self { files, card })
     }
+}
+
+/// The recipe in the folder `dir`, where there is one, as `read` has it.
+fn recipe_in(dir: &Path, read: impl Fn(&Path) -> Result<String>) -> Result<Option<String>> {
+    let path = dir.join(RECIPE);
+    path.is_file().then(|| read(&path)).transpose()
 }
 
 /// The pictures of a model in the folder `dir`.

@@ -24,7 +24,8 @@ use super::api::{Hash, HubRepository, ListedFile, is_commit};
 use super::card::CARD;
 use super::http::{Answer, Failure, Http};
 use crate::digest;
-use crate::network::config::{CONFIG, MACHINE, WEIGHTS};
+use crate::network::config::CONFIG;
+use crate::store::model_config::ModelConfig;
 use crate::store::results::RESULTS;
 use crate::store::run::RECIPE;
 use crate::viz::gallery::{FILTERS, SAMPLES};
@@ -320,7 +321,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// The names of what [`Snapshot::copy_to`] may write or take away.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        [CONFIG, WEIGHTS, MACHINE].into_iter().chain(BESIDE.map(|(name, _)| name))
+        let beside = BESIDE.map(|(name, _)| name);
+        [CONFIG].into_iter().chain(ModelConfig::WEIGHTS).chain(beside)
     }
 
     /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it. The

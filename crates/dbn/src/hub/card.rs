@@ -5,11 +5,13 @@
 
 use std::fmt::Write;
 
+use candle_boltzmann::belief::learning::BeliefMethod;
 use candle_dbn_data::Binarise;
 use rbm_core::{Error, Result, Units, printable_up_to};
 
 use crate::network::Config;
-use crate::recipe::MachineRecipe;
+use crate::recipe::{BeliefRecipe, MachineData, MachineRecipe};
+use crate::store::belief::BeliefConfig;
 use crate::store::machine::MachineConfig;
 use crate::store::results::{Measurement, MeasurementKind, MeasurementSet, Results};
 
@@ -45,6 +47,8 @@ pub enum CardModel {
     },
     /// A Boltzmann machine.
     Machine(Box<MachineConfig>),
+    /// A belief net.
+    Belief(Box<BeliefConfig>),
 }
 
 impl Card {
@@ -160,7 +164,7 @@ fn ours(card: &Card) -> Vec<(&'static str, String)> {
         CardModel::Network { config, .. } => {
             (config.classes.is_some() || config.labels.is_some()) && config.image.is_some()
         }
-        CardModel::Machine(_) => false,
+        CardModel::Machine(_) | CardModel::Belief(_) => false,
     };
     let purpose = if is_of_classes { "image-classification" } else { "feature-extraction" };
     let tags = match &card.model {
@@ -168,6 +172,7 @@ fn ours(card: &Card) -> Vec<(&'static str, String)> {
             "- deep-belief-network\n- restricted-boltzmann-machine\n- rbm\n"
         }
         CardModel::Machine(_) => "- boltzmann-machine\n",
+        CardModel::Belief(_) => "- belief-network\n- helmholtz-machine\n- wake-sleep\n",
     };
     let mut blocks = vec![
         ("library_name", "library_name: candle-dbn\n".to_owned()),
@@ -215,11 +220,27 @@ fn body(card: &Card) -> String {
         CardModel::Network { config, parameters } => {
             [what(config, *parameters), data(config), usage(&card.repository, config)]
         }
-        CardModel::Machine(config) => [
-            what_machine(config),
-            data_of_machine(config, card.recipe.as_deref()),
-            usage_of_machine(&card.repository),
-        ],
+        CardModel::Machine(config) => {
+            let recipe = card.recipe.as_deref().and_then(|text| MachineRecipe::parse(text).ok());
+            let data = recipe.map(|recipe| recipe.data);
+            [
+                what_machine(config),
+                data_of_machine(&config.visible, config.image, data.as_ref()),
+                usage_of_machine(&card.repository),
+            ]
+        }
+        CardModel::Belief(config) => {
+            let recipe = card.recipe.as_deref().and_then(|text| BeliefRecipe::parse(text).ok());
+            [
+                what_belief(config, recipe.as_ref()),
+                data_of_machine(
+                    &config.observed(),
+                    config.image,
+                    recipe.as_ref().map(|recipe| &recipe.data),
+                ),
+                usage_of_belief(&card.repository),
+            ]
+        }
     };
     let parts = [what, numbers(card), pictures(card), data, recipe(card), usage];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
@@ -380,12 +401,33 @@ fn what_machine(config: &MachineConfig) -> String {
     )
 }
 
-/// What cases a Boltzmann machine takes.
-fn data_of_machine(config: &MachineConfig, recipe: Option<&str>) -> String {
-    let mut text = shape(&config.visible, config.image);
-    let recipe = recipe.and_then(|recipe| MachineRecipe::parse(recipe).ok());
-    let is_drawn = recipe.is_some_and(|recipe| !recipe.data.0.pass.is_mean());
-    match config.visible.range() == (0.0, 1.0) {
+/// The first words about a belief net: its layers, and how it learned where that is known.
+fn what_belief(config: &BeliefConfig, recipe: Option<&BeliefRecipe>) -> String {
+    let learned = recipe.map_or(String::new(), |recipe| {
+        let learning = recipe.learning.resolve();
+        let method = match learning.method {
+            BeliefMethod::WakeSleep => "wake-sleep",
+            BeliefMethod::Reweighted => "reweighted wake-sleep",
+        };
+        let guesses = if learning.samples == 1 { "guess" } else { "guesses" };
+        format!(" Learned by {method}, {} {guesses} a case.", learning.samples)
+    });
+    format!(
+        "A sigmoid belief net: layers of `{}` Bernoulli units, each the cause of the one before it. The first is observed. A second net, the recognition, guesses the causes from below.{learned} {} parameters. Made with candle-dbn.",
+        config.layers(),
+        config.parameters
+    )
+}
+
+/// What cases a Boltzmann machine or a belief net takes, with these visible units; `data` are those that it learned from, where they are known.
+fn data_of_machine(
+    visible: &Units,
+    image: Option<(usize, usize)>,
+    data: Option<&MachineData>,
+) -> String {
+    let mut text = shape(visible, image);
+    let is_drawn = data.is_some_and(|data| !data.0.pass.is_mean());
+    match visible.range() == (0.0, 1.0) {
         true if is_drawn => text.push_str(
             "; it learned from zeros and ones drawn anew at every turn, 1 with the value as probability, and cases are drawn once (`--binarise sample:0`)",
         ),
@@ -398,10 +440,37 @@ fn data_of_machine(config: &MachineConfig, recipe: Option<&str>) -> String {
 
 /// How to use a Boltzmann machine.
 fn usage_of_machine(repository: &str) -> String {
+    let shell = shell(
+        repository,
+        &["sample RUN --out samples", "score RUN DATA", "evaluate RUN DATA --likelihood --both"],
+    );
     format!(
-        "## Use\n\nFrom the shell:\n\n```sh\ndbn sample {repository} --out samples\ndbn score {repository} DATA\ndbn evaluate {repository} DATA --likelihood --both\n```\n\nIn `machine.safetensors` are `layers.0.bias` of the visible and `layers.1.bias` of the hidden units, and `couplings.0.weight` and so on: \
+        "{shell}\n\nIn `machine.safetensors` are `layers.0.bias` of the visible and `layers.1.bias` of the hidden units, and `couplings.0.weight` and so on: \
          between the layers (visible, hidden), within one symmetric with zeros on the diagonal. E(x) = −Σ b·x − Σ w·x·x', each pair once."
     )
+}
+
+/// How to use a belief net.
+fn usage_of_belief(repository: &str) -> String {
+    let shell = shell(
+        repository,
+        &[
+            "sample RUN --out samples",
+            "score RUN DATA",
+            "embed RUN DATA --out features.npy",
+            "evaluate RUN DATA --likelihood",
+        ],
+    );
+    format!(
+        "{shell}\n\nIn `belief.safetensors` are `layers.0.weight` (above, below) and `layers.0.bias`, by which layer 1 causes the observed layer 0, and so on up to `top.bias`: \
+         p(unit = 1 | x above) = sigmoid(x·w + b). `recognition.0.weight` (below, above) and `recognition.0.bias` guess layer 1 from layer 0, and so on."
+    )
+}
+
+/// Lines of the shell, in which `RUN` is the repository.
+fn shell(repository: &str, commands: &[&str]) -> String {
+    let lines = commands.iter().map(|line| format!("dbn {}", line.replace("RUN", repository)));
+    format!("## Use\n\nFrom the shell:\n\n```sh\n{}\n```", lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn recipe(card: &Card) -> String {
@@ -416,9 +485,8 @@ fn recipe(card: &Card) -> String {
 }
 
 fn usage(repository: &str, config: &Config) -> String {
-    let shell = format!(
-        "```sh\ndbn embed {repository} DATA --out features.npy\ndbn sample {repository} --out samples\n```"
-    );
+    let shell =
+        shell(repository, &["embed RUN DATA --out features.npy", "sample RUN --out samples"]);
     let rust = format!(
         "```rust\nuse candle_nn::Module;\nlet model = dbn::Model::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = model.forward(&cases)?;  // numbers as a file has them: model.encode(&numbers)? first\n```"
     );
@@ -433,7 +501,7 @@ fn usage(repository: &str, config: &Config) -> String {
         ),
         false => String::new(),
     };
-    format!("## Use\n\nFrom the shell:\n\n{shell}\n\nFrom Rust:\n\n{rust}{python}")
+    format!("{shell}\n\nFrom Rust:\n\n{rust}{python}")
 }
 
 /// An error in a few digits, however small.

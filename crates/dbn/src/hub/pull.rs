@@ -1,15 +1,13 @@
 //! From the Hub into the cache.
 
-use std::path::Path;
-
 use rbm_core::{Error, Result};
 
 use super::api::{HubRepository, ListedFile, Listing};
 use super::cache::{BESIDE, Cache, Found, Snapshot, damaged};
 use super::http::{Answer, Counter, Failure};
 use super::{Hub, Reference};
-use crate::network::config::{CONFIG, Config, MACHINE, WEIGHTS};
-use crate::store::machine::MachineConfig;
+use crate::network::config::{CONFIG, WEIGHTS};
+use crate::store::model_config::ModelConfig;
 
 /// The most bytes of a configuration.
 const LARGEST_CONFIG: u64 = 1 << 20;
@@ -75,7 +73,7 @@ impl Hub {
             }
         }
         let has = |name: &str| files.iter().any(|file| file == name);
-        if !has(weights_of(&dir.join(CONFIG))) {
+        if !has(ModelConfig::read(dir.join(CONFIG))?.weights()) {
             return Err(missing());
         }
         Ok(Snapshot { dir, files })
@@ -92,7 +90,7 @@ impl Hub {
         let names: Vec<_> = Snapshot::names().collect();
         let listing = repository.listed(&self.http, commit, &names)?;
         let config = listing.get(CONFIG).ok_or(Failure::NoFile(CONFIG))?;
-        if !listing.contains_key(WEIGHTS) && !listing.contains_key(MACHINE) {
+        if !ModelConfig::WEIGHTS.iter().any(|name| listing.contains_key(*name)) {
             return Err(Failure::NoFile(WEIGHTS));
         }
         check_size(reference, CONFIG, config, LARGEST_CONFIG)?;
@@ -107,18 +105,14 @@ impl Hub {
         if missing.contains(&CONFIG) {
             path = cache.fetch(&self.http, repository, commit, CONFIG, config, |_| {})?;
         }
-        let of_weights = weights_of(&path);
-        let size = match of_weights {
-            MACHINE => MachineConfig::read(&path).map(|config| config.weights_size()),
-            _ => Config::read(&path).map(|config| config.weights_size()),
-        };
-        let (least, most) = size.map_err(|error| match error {
+        let config = ModelConfig::read(&path).map_err(|error| match error {
             // It has no name of its own yet.
             Error::File { place, expected, found, .. } => {
                 Error::file(format!("{reference}/{CONFIG}"), place, expected, found)
             }
             other => other,
         })?;
+        let (of_weights, (least, most)) = (config.weights(), config.weights_size());
         let weights = listing.get(of_weights).ok_or(Failure::NoFile(of_weights))?;
         if weights.size < least {
             let expected = format!("at least {least} bytes, as its {CONFIG} says");
@@ -126,7 +120,7 @@ impl Hub {
         }
         check_size(reference, of_weights, weights, most)?;
         // Weights of another kind of model are not looked at.
-        let is_of_it = |name: &str| name == of_weights || ![WEIGHTS, MACHINE].contains(&name);
+        let is_of_it = |name: &str| name == of_weights || !ModelConfig::WEIGHTS.contains(&name);
         missing.retain(|name| is_of_it(name));
         let of = missing.iter().map(|name| listing[name].size).sum();
         let counter = Counter::of(self.watching.clone(), of);
@@ -165,11 +159,6 @@ impl Hub {
         }
         Ok(missing)
     }
-}
-
-/// The name of the weights that go with the configuration at `path`.
-fn weights_of(path: &Path) -> &'static str {
-    if MachineConfig::is_in(path) { MACHINE } else { WEIGHTS }
 }
 
 fn check_size(reference: &Reference, name: &str, listed: &ListedFile, most: u64) -> Answer<()> {

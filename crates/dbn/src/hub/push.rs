@@ -23,7 +23,7 @@ use super::http::{TransferProgress, Watching};
 use super::options::set;
 use super::{Hub, Reference};
 use crate::digest;
-use crate::network::config::{MACHINE, WEIGHTS};
+use crate::store::model_config::ModelConfig;
 
 /// How many bytes of a file the Hub looks at to see of which kind it is.
 const SAMPLE: usize = 512;
@@ -113,7 +113,7 @@ impl Hub {
             repository.commit(&self.http, reference.revision(), &lines, options.create_pr)?;
         let inline = files
             .iter()
-            .find(|(name, _)| [WEIGHTS, MACHINE].contains(name) && !large.contains_key(name));
+            .find(|(name, _)| ModelConfig::WEIGHTS.contains(name) && !large.contains_key(name));
         let inline = inline.map(|(_, content)| content.size()).transpose()?;
         let url = made.pull_request_url.or(made.commit_url).map(|url| printable(&url));
         Ok(Pushed { commit: made.commit_oid, url, inline })

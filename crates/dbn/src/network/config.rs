@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use candle_dbn_data::settings::or_default;
 use candle_dbn_data::{Alphabet, Binarise, Columns, Missing};
 use rbm_core::{Error, Result, Units};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
 use crate::network::classifier::Target;
 
 /// The file's name in a model's folder.
@@ -30,6 +32,77 @@ pub(crate) fn weights_in(dir: &Path) -> PathBuf {
 pub const FORMAT: &str = "candle-dbn";
 /// The version of the layout that this program writes and reads.
 pub const VERSION: u32 = 1;
+
+/// What every configuration says of itself.
+#[derive(Deserialize)]
+pub(crate) struct ConfigHeader {
+    format: String,
+    version: u32,
+    /// Which kind of model it is of; a network's does not say it.
+    pub(crate) model: Option<String>,
+}
+
+/// Reads the configuration `path` of a kind of model, `what`: it must be of this version, and call its model so.
+///
+/// # Errors
+///
+/// [`Error::Io`] where the file cannot be read; [`Error::File`] where it is something else, or of another version.
+pub(crate) fn read_config<T: DeserializeOwned>(
+    path: &Path,
+    what: &str,
+    version: u32,
+    model: Option<&str>,
+) -> Result<T> {
+    let text = json::text(path)?;
+    // First of all: another version may have other keys.
+    let header: ConfigHeader = json::parsed(&text, path, what)?;
+    let is_it = header.format == FORMAT && header.version == version;
+    if !is_it || header.model.as_deref() != model {
+        let named = |format: &str, version: u32, model: Option<&str>| {
+            let model = model.map_or(String::new(), |model| format!(" {model}"));
+            format!("{format} version {version}{model}")
+        };
+        let found = named(&header.format, header.version, header.model.as_deref());
+        return Err(Error::file(path, "format", named(FORMAT, version, model), found));
+    }
+    json::parsed(&text, path, what)
+}
+
+/// The configuration in the folder `dir`, as `read` has it; nothing where there is none.
+///
+/// # Errors
+///
+/// Those of `read`.
+pub(crate) fn find_config<T>(dir: &Path, read: impl Fn(&Path) -> Result<T>) -> Result<Option<T>> {
+    let path = dir.join(CONFIG);
+    path.is_file().then(|| read(&path)).transpose()
+}
+
+/// What of a configuration cannot be meant: its place, what would be expected, and what was found.
+pub(crate) type ConfigFault = (&'static str, String, String);
+
+/// Errors unless pictures and columns of a table have `width` values.
+///
+/// # Errors
+///
+/// Then.
+pub(crate) fn check_shape(
+    image: Option<(usize, usize)>,
+    columns: Option<&Columns>,
+    width: usize,
+) -> std::result::Result<(), ConfigFault> {
+    let pixels = image.map(|(height, width)| height.checked_mul(width));
+    if let Some(pixels) = pixels.filter(|pixels| *pixels != Some(width)) {
+        let found = pixels.map_or("more than can be".into(), |pixels| pixels.to_string());
+        return Err(("image", format!("{width} pixels"), found));
+    }
+    match columns.map(Columns::width) {
+        Some(found) if found != width => {
+            Err(("columns", format!("{width} values"), found.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// What a model is, without its numbers: the contents of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,15 +218,7 @@ impl Config {
     /// [`Error::Io`] where the file cannot be read; [`Error::File`] where it is no configuration of a model, or of another version.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let place = |e: &serde_json::Error| format!("line {}, column {}", e.line(), e.column());
-        let config: Self = serde_json::from_str(&text).map_err(|e| {
-            Error::file(path, place(&e), "the configuration of a dbn model", e.to_string())
-        })?;
-        if config.format != FORMAT || config.version != VERSION {
-            let found = format!("{} version {}", config.format, config.version);
-            return Err(Error::file(path, "format", format!("{FORMAT} version {VERSION}"), found));
-        }
+        let config: Self = read_config(path, "the configuration of a dbn model", VERSION, None)?;
         if config.hidden.is_empty() {
             return Err(Error::file(path, "hidden", "at least one layer", "none"));
         }
@@ -178,7 +243,7 @@ impl Config {
     }
 
     /// Whether the numbers can be meant; where not, which, what would be expected, and what was found.
-    fn check(&self) -> std::result::Result<(), (&'static str, String, String)> {
+    fn check(&self) -> std::result::Result<(), ConfigFault> {
         for units in std::iter::once(&self.visible).chain(&self.hidden) {
             // What can be written in a recipe, and no more.
             let text = units.to_string();
@@ -188,16 +253,7 @@ impl Config {
                 Err(e) => return Err(("visible and hidden", e.to_string(), text)),
             }
         }
-        let pixels = self.image.map(|(height, width)| height.checked_mul(width));
-        if let Some(pixels) = pixels.filter(|pixels| *pixels != Some(self.visible.width())) {
-            let found = pixels.map_or("more than can be".into(), |pixels| pixels.to_string());
-            return Err(("image", format!("{} pixels", self.visible.width()), found));
-        }
-        if let Some(found) = self.columns.as_ref().map(Columns::width)
-            && found != self.visible.width()
-        {
-            return Err(("columns", format!("{} values", self.visible.width()), found.to_string()));
-        }
+        check_shape(self.image, self.columns.as_ref(), self.visible.width())?;
         if let (Some(names), Some(classes)) = (&self.class_names, self.classes.or(self.labels))
             && names.len() != classes
         {

@@ -192,6 +192,11 @@ impl BeliefRecipe {
             .map_err(|error| as_typed(error, settings, &OWN_KEYS))
     }
 
+    /// The recipe without paths of this machine.
+    pub fn without_paths(self) -> Self {
+        Self { data: self.data.without_paths(), ..self }
+    }
+
     /// The settings of learning as `--set` has them, `key=value`.
     pub fn settings(&self) -> Vec<String> {
         settings_of(&self.learning, &self.data)

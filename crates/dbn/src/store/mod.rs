@@ -7,7 +7,11 @@
 //! `autoencoder.decoder.{i}.weight` from the code down, each with its `bias`; `standardise.mean` and `standardise.deviation`
 //! are what is taken from the data and divided out before they reach the network; `missing.mean` stands for missing values.
 
+pub mod table;
+
+pub mod belief;
 pub mod machine;
+pub mod model_config;
 pub mod results;
 pub mod run;
 
@@ -25,6 +29,7 @@ use safetensors::SafeTensors;
 
 pub use self::results::Results;
 pub use self::run::Run;
+use crate::json;
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
 use crate::network::classifier::Regressor;
@@ -86,9 +91,7 @@ impl Model {
                 ));
             }
         }
-        let config = serde_json::to_vec_pretty(&self.config())
-            .map_err(|e| Error::invalid(CONFIG, "plain data", e.to_string()))?;
-        write_whole(&dir.join(CONFIG), &config)?;
+        write_whole(&dir.join(CONFIG), &json::bytes(&self.config(), CONFIG)?)?;
         // One key only: the order of several would change from run to run, and the bytes with it.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let bytes = safetensors::serialize(&tensors, Some(metadata)).map_err(|e| {

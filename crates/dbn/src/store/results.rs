@@ -13,9 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Sha256;
 
 use crate::Evaluation;
-use crate::digest;
 use crate::estimate::likelihood::{Likelihood, Verdict};
 use crate::network::config::weights_in;
+use crate::{digest, json};
 
 /// The file in a run's folder.
 pub const RESULTS: &str = "results.json";
@@ -215,8 +215,7 @@ impl Results {
     ///
     /// For numbers that JSON cannot hold.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self)
-            .map_err(|e| Error::invalid(RESULTS, "plain data", e.to_string()))
+        json::bytes(self, RESULTS)
     }
 
     /// Adds `measured` to what the folder `dir` has, in place of what was measured in the same way on the same data.

@@ -133,8 +133,8 @@ fn of_belief(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     } else {
         value.print(&found.part_name())?
     }
-    if is_own {
-        subject::record(&belief.dir, belief.measurement(&value, &found, *seed));
+    if let Some(measured) = belief.measurement(&value, &found, *seed).filter(|_| is_own) {
+        subject::record(&belief.dir, measured);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_boltzmann::samples;
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::network::labels::label_codes;
-use candle_dbn::store::machine::TableLayout;
+use candle_dbn::store::table::TableLayout;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{exact_samples_given, is_integrable};

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Tensor;
 use candle_dbn::data::Alphabet;
 use candle_dbn::network::inference::{Condition, ConditionalSampler};
-use candle_dbn::store::machine::TableLayout;
+use candle_dbn::store::table::TableLayout;
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;

@@ -7,7 +7,7 @@ use candle_boltzmann::belief::learning::{BeliefLearner, BeliefLearning};
 use candle_core::Tensor;
 use candle_dbn::recipe::{BeliefLearningRecipe, BeliefRecipe};
 use candle_dbn::store::BELIEF;
-use candle_dbn::store::machine::TableLayout;
+use candle_dbn::store::table::TableLayout;
 use indicatif::MultiProgress;
 use rbm_core::{Rng, Units};
 
@@ -78,8 +78,9 @@ pub fn run(
     let (text, screen) = (recipe.to_toml()?, (bars, quiet));
     learning.learn(&text, args.interval, screen, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
-    let belief = LearnedBelief { dir, learner, recipe };
-    let seed = belief.recipe.seed;
+    let seed = recipe.seed;
+    let belief = LearnedBelief { dir, learner, recipe: Some(recipe) };
+    belief.config(image, table).save(&belief.dir)?;
     if args.pictures {
         let samples = belief.samples(PICTURED, false, &mut Rng::new(seed))?;
         belief.picture(&belief.dir.join("samples.png"), &samples, image)?;
@@ -97,7 +98,9 @@ pub fn run(
     };
     let found = belief.likelihood(&cases, beliefs::SAMPLES, seed, bars)?;
     found.print(&cases.part_name())?;
-    subject::record(&belief.dir, belief.measurement(&found, &cases, seed));
+    if let Some(measured) = belief.measurement(&found, &cases, seed) {
+        subject::record(&belief.dir, measured);
+    }
     Ok(())
 }
 

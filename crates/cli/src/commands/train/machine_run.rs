@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
-use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::run::{Claim, RECIPE};
+use candle_dbn::store::table::TableLayout;
 use candle_dbn::store::{BELIEF, MACHINE, MODELS, WEIGHTS};
 use candle_dbn::training::Outcome;
 use candle_dbn::viz::{Mark, Series, learning as learning_curves, report};
