@@ -343,7 +343,7 @@ fn what_is_written_by_hand_stays_in_the_card() {
         "± ",
         "held-out",
         "![filters](filters.png)",
-        "from_hub(\"me/digits\"",
+        "candle_dbn::Model::from_hub(\"me/digits\"",
         "load_file",
     ] {
         assert!(first.contains(words), "{words:?} is missing in {first}");

@@ -488,7 +488,7 @@ fn usage(repository: &str, config: &Config) -> String {
     let shell =
         shell(repository, &["embed RUN DATA --out features.npy", "sample RUN --out samples"]);
     let rust = format!(
-        "```rust\nuse candle_nn::Module;\nlet model = dbn::Model::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = model.forward(&cases)?;  // numbers as a file has them: model.encode(&numbers)? first\n```"
+        "```rust\nuse candle_nn::Module;\nlet model = candle_dbn::Model::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = model.forward(&cases)?;  // numbers as a file has them: model.encode(&numbers)? first\n```"
     );
     let is_plain = config.hidden.iter().all(|units| matches!(units, Units::Bernoulli { .. }));
     let is_plain = is_plain && plain_layers(config) > 0;
