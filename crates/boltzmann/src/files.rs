@@ -343,14 +343,23 @@ impl<'a> Text<'a> {
             }
         }
         let has_field = |letter: &str| biases.iter().any(|(_, (_, of), _)| *of == letter);
-        let unknown = letters.iter().find(|(letter, _)| !biases.is_empty() && !has_field(letter));
+        // Fields come last: without any of them the file was cut.
+        if biases.is_empty() {
+            let last = self.text.lines().count();
+            return Err(self.wrong(
+                last,
+                "fields 'h i a value' after the couplings",
+                "the end of the file",
+            ));
+        }
+        let unknown = letters.iter().find(|(letter, _)| !has_field(letter));
         if let Some((letter, (line, _))) = unknown {
             let known: Vec<&str> =
                 letters.keys().copied().filter(|letter| has_field(letter)).collect();
             let expected = format!("one of the states that have fields: {}", known.join(" "));
             return Err(self.wrong(*line, expected, letter));
         }
-        for (site, of_site) in given.chunks(states).enumerate().filter(|_| !biases.is_empty()) {
+        for (site, of_site) in given.chunks(states).enumerate() {
             let missing =
                 letters.iter().find(|(_, (_, number))| of_site[*number as usize].is_none());
             if let Some((letter, (line, _))) = missing {

@@ -42,15 +42,32 @@ impl Graph {
             return Err(Error::invalid("couplings and fields", expected, found));
         }
         let size = self.units.width();
-        let is_binary = matches!(self.units, Units::Spin { .. } | Units::Bernoulli { .. });
-        let is_dense = is_binary && size <= MOST_LATERAL && 8 * self.edges.len() > size * size;
-        if is_dense && self.edges.len() == self.couplings.len() && self.fields.len() == size {
+        if self.is_lateral()
+            && self.edges.len() == self.couplings.len()
+            && self.fields.len() == size
+        {
             return self.lateral_machine(dtype, device);
         }
         Machine::on_graph(&self.units, &self.edges, &self.couplings, &self.fields, dtype, device)
     }
 
-    fn lateral_machine(&self, dtype: DType, device: &Device) -> Result<Machine> {
+    /// Whether so many pairs are coupled that all of them are best taken together.
+    pub(crate) fn is_lateral(&self) -> bool {
+        let size = self.units.width();
+        let can_be = match self.units {
+            Units::Spin { .. } | Units::Bernoulli { .. } => true,
+            // Columns of one site are one unit.
+            Units::Potts { states, .. } => {
+                let site = |column: u32| column as usize / states.max(1);
+                self.edges.iter().all(|&[a, b]| site(a) != site(b))
+            }
+            _ => false,
+        };
+        can_be && size <= MOST_LATERAL && 8 * self.edges.len() > size * size
+    }
+
+    /// One layer, and a coupling of it with itself.
+    pub(crate) fn lateral_machine(&self, dtype: DType, device: &Device) -> Result<Machine> {
         let size = self.units.width();
         // Errors for pairs that are no graph.
         Colouring::greedy(size, &self.edges)?;

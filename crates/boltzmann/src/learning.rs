@@ -107,11 +107,19 @@ impl Learner {
         let mut rng = Rng::new(learning.seed);
         start::fit_observed(&machine, &shape, cases, None)?;
         start::draw_weights(&machine, &shape, &mut rng)?;
+        let data = Some(Fingerprint::of(cases)?);
+        Ok(Self { rng, data, ..Self::of_machine(shape, learning, machine)? })
+    }
+
+    /// One of `machine` as it is.
+    pub(crate) fn of_machine(shape: Shape, learning: Learning, machine: Machine) -> Result<Self> {
         let trainer = learning.trainer(&shape, &machine)?;
         let greedy = match learning.pretraining_epochs {
             0 => None,
             _ => Some(Greedy::new(&shape, &learning)?),
         };
+        let (rng, cursor) = (Rng::new(learning.seed), Cursor::default());
+        let (weights, data, is_reached) = (None, None, false);
         Ok(Self {
             shape,
             learning,
@@ -119,11 +127,16 @@ impl Learner {
             greedy,
             trainer,
             rng,
-            cursor: Cursor::default(),
-            weights: None,
-            data: Some(Fingerprint::of(cases)?),
-            is_reached: false,
+            cursor,
+            weights,
+            data,
+            is_reached,
         })
+    }
+
+    /// Takes all epochs for done.
+    pub(crate) fn finish(&mut self) {
+        self.cursor = Cursor { epoch: self.learning.epochs, batch: 0 };
     }
 
     /// Begins at `lowest`, a restricted machine that has learned, in its two lowest layers: couplings above these begin near 0 and biases at 0, so

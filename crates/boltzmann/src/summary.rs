@@ -1,16 +1,17 @@
 //! What a machine that has learned holds: units, biases, couplings, and the largest of these.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use candle_core::Tensor;
-use rbm_core::model::Coupling;
+use candle_core::{DType, Device, Tensor};
+use rbm_core::model::{Boltzmann, Coupling};
 use rbm_core::ops::device::to_host;
 use rbm_core::units::first_columns;
 use rbm_core::{Error, Layer, Result, Units};
 use serde::Serialize;
 
-use crate::Graph;
-use crate::learning::Learner;
+use crate::learning::{Learner, Learning, Shape};
+use crate::{Couplings, Graph};
 
 /// A layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -91,6 +92,39 @@ impl Learner {
         };
         let couplings = self.machine().couplings().iter().map(of);
         layers.iter().map(count).sum::<usize>() + couplings.sum::<usize>()
+    }
+
+    /// A machine that another program has learned: visible units that are coupled as those of `graph` are. Nothing is left for it to learn.
+    ///
+    /// # Errors
+    ///
+    /// For numbers that do not fit the graph, and for couplings within a unit.
+    pub fn of_graph(graph: &Graph) -> Result<Self> {
+        let couplings = match graph.is_lateral() {
+            true => Couplings::Visible,
+            // By sites, where these have several columns.
+            false => {
+                let columns = match graph.units {
+                    Units::Potts { states, .. } => states.max(1) as u32,
+                    _ => 1,
+                };
+                let pairs = graph.edges.iter().map(|edge| {
+                    let [a, b] = edge.map(|column| column / columns);
+                    [a.min(b), a.max(b)]
+                });
+                let once: BTreeSet<_> = pairs.collect();
+                Couplings::Edges(once.into_iter().collect())
+            }
+        };
+        let visible = graph.units.clone();
+        let shape = Shape { visible, hidden: Vec::new(), labels: None, couplings };
+        let (machine, found) = (shape.machine()?, graph.lateral_machine(DType::F32, &Device::Cpu)?);
+        for ((_, var), (_, found)) in machine.parameters().into_iter().zip(found.parameters()) {
+            var.set(&found.as_detached_tensor())?;
+        }
+        let mut learner = Self::of_machine(shape, Learning::usual(0), machine)?;
+        learner.finish();
+        Ok(learner)
     }
 
     /// All units as one graph, visible before hidden, where both are of one kind.

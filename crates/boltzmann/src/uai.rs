@@ -17,6 +17,32 @@ const MAX_VARIABLES: usize = 1 << 22;
 /// How far from 1 probabilities may sum that were written with a few digits.
 const ROUNDED: f64 = 1e-3;
 
+/// A variable that is among its own causes, of tables whose last variable is caused by those before it.
+fn in_a_circle(scopes: &[Vec<usize>]) -> Option<usize> {
+    let mut causes = vec![&[][..]; scopes.len()];
+    let mut waits = vec![0; scopes.len()];
+    let mut effects = vec![Vec::new(); scopes.len()];
+    for (child, parents) in scopes.iter().filter_map(|scope| scope.split_last()) {
+        (causes[*child], waits[*child]) = (parents, parents.len());
+        parents.iter().for_each(|parent| effects[*parent].push(*child));
+    }
+    let mut free: Vec<usize> = (0..scopes.len()).filter(|&variable| waits[variable] == 0).collect();
+    while let Some(variable) = free.pop() {
+        for &effect in &effects[variable] {
+            waits[effect] -= 1;
+            if waits[effect] == 0 {
+                free.push(effect);
+            }
+        }
+    }
+    // Whoever waits has a cause that waits: as many steps back as there are variables end in a circle.
+    let mut at = (0..scopes.len()).find(|&variable| waits[variable] > 0)?;
+    for _ in 0..scopes.len() {
+        at = causes[at].iter().copied().find(|&cause| waits[cause] > 0)?;
+    }
+    Some(at)
+}
+
 /// The words of a file, with the line of each.
 struct Words<'a> {
     path: &'a Path,
@@ -135,6 +161,10 @@ impl MarkovField {
                 return Err(words.wrong("as the last of a scope, a variable that has no table yet"));
             }
             scopes.push(scope);
+        }
+        if is_directed && let Some(variable) = in_a_circle(&scopes) {
+            let found = format!("variable {variable} among its own causes");
+            return Err(Error::file(path, "scopes", "tables without a circle", found));
         }
         let mut all = Vec::new();
         for (number, scope) in scopes.into_iter().enumerate() {

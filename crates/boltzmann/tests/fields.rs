@@ -396,6 +396,8 @@ fn files_come_back_and_wrong_ones_are_refused_by_line() {
         ("BAYES\n2\n2 2\n1\n1 0\n2\n0.5 0.5\n", "line 4", "2 tables"),
         ("BAYES\n2\n2 2\n2\n1 0\n2 1 0\n2\n0.5 0.5\n4\n1 1 1 1\n", "line 6", "no table yet"),
         ("BAYES\n2\n2 2\n2\n1 0\n2 0 1\n2\n0.5 0.5\n4\n0.9 0.1\n0.3 0.6\n", "line 11", "sum to 1"),
+        // Variable 0 is caused by 2, which is caused by 1, and that by 2.
+        ("BAYES\n3\n2 2 2\n3\n2 2 0\n2 2 1\n2 1 2\n", "scopes", "found variable"),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = MarkovField::read(&path).unwrap_err().to_string();
@@ -455,9 +457,10 @@ fn numbers_that_stand_twice_or_nowhere_are_refused_by_line() {
         let error = Graph::read(&path).unwrap_err().to_string();
         assert!(error.contains(line) && error.contains(expected), "{error}");
     }
-    // Couplings alone, as contacts are given: no field is zero in silence, since there is none.
+    // Fields come last: a file of couplings alone was cut, and no field is zero in silence.
     std::fs::write(&path, "J 0 1 A B 2\n").unwrap();
-    assert_eq!(Graph::read(&path).unwrap().fields, [0.0; 4]);
+    let error = Graph::read(&path).unwrap_err().to_string();
+    assert!(error.contains("line 1") && error.contains("fields 'h i a value'"), "{error}");
     std::fs::write(&path, "{\"linear\": {\"b\": -1}, \"quadratic\": {\"a,b\": 2}}").unwrap();
     assert_eq!(Graph::read(&path).unwrap().names, ["a", "b"]);
 }

@@ -148,6 +148,10 @@ impl LearnedMachine {
     /// The letters of its states, where it learned from an alignment.
     pub fn letters(&self, option: &str) -> Result<Alphabet> {
         let known = self.recipe.as_ref().and_then(|recipe| recipe.data.0.read.alphabet.clone());
+        let known = match known {
+            Some(known) => Some(known),
+            None => TableLayout::read(&self.dir)?.and_then(|table| table.alphabet),
+        };
         let known = known.with_context(|| {
             format!("{option}: expected a machine that learned from an alignment, found one that knows no letters")
         })?;

@@ -653,6 +653,11 @@ fn a_deep_machine_has_its_numbers() {
     assert_close("the middle", &flat(&middle), &known, 1e-9);
     let bound = lower_bounds(&machine, &phase, 5).unwrap()[0] - log_z;
     assert!((bound + 5.333_854_659_9).abs() < 1e-9 && bound <= exact, "{bound}");
+    let averages = Exact.averages(&machine, &phase, &mut Rng::new(0)).unwrap();
+    let known = [0.744_399_924, 0.918_921_363, 0.559_494_659, 0.686_838_519];
+    assert_close("⟨h₁⟩", &flat(&averages.hidden[0]), &known, 1e-9);
+    let known = [0.496_376_327, 0.932_182_850, 0.312_656_018];
+    assert_close("⟨h₂⟩", &flat(averages.visible.last().unwrap()), &known, 1e-9);
 }
 
 /// A deep machine is the restricted one of its stacked even and odd layers.

@@ -116,6 +116,11 @@ pub fn run(args: &Contacts) -> Result<()> {
         !ranked.is_empty(),
         "--min-separation {separation}: expected less than the {sites} sites"
     );
+    ensure!(
+        ranked.iter().any(|contact| contact.norm > 0.0),
+        "{}: expected couplings between sites, found none that is not 0",
+        args.run.display()
+    );
     let far = known.map(|known| -> Vec<[usize; 2]> {
         let far = known.iter().filter(|[i, j]| i.abs_diff(*j) >= separation);
         let far: Vec<_> = far.copied().collect();
@@ -137,7 +142,8 @@ pub fn run(args: &Contacts) -> Result<()> {
     let top = args.top.map_or(sites, |top| top as usize).min(ranked.len());
     output::make_folder(&dir)?;
     write_whole(&table, csv(&pairs).as_bytes())?;
-    Plot::write_panels(&picture, &panels(&ranked[..top], far.as_deref(), precision.as_deref()))?;
+    let panels = panels(&ranked[..top], sites, far.as_deref(), precision.as_deref());
+    Plot::write_panels(&picture, &panels)?;
     let mut files = vec![table.display().to_string(), picture.display().to_string()];
     if let Some(path) = &args.params {
         write_params(path, graph.as_ref(), letters)?;
@@ -352,12 +358,20 @@ fn screen_table(pairs: &[Pair], precision: Option<&[f64]>) -> String {
     output::table(&header, rows.collect())
 }
 
-/// The map of contacts, what is ranked above the diagonal and what is known below it; and how many of the first are known.
-fn panels(top: &[Contact], known: Option<&[[usize; 2]]>, precision: Option<&[f64]>) -> Vec<Plot> {
+/// The map of contacts among all `sites`, what is ranked above the diagonal and what is known below it, or the same where nothing is; and how many of the
+/// first are known.
+fn panels(
+    top: &[Contact],
+    sites: usize,
+    known: Option<&[[usize; 2]]>,
+    precision: Option<&[f64]>,
+) -> Vec<Plot> {
     let dot = |[i, j]: [usize; 2]| ((i + 1) as f64, (j + 1) as f64);
     let (hits, others): (Vec<&Contact>, Vec<&Contact>) =
         top.iter().partition(|contact| known.is_some_and(|known| known.contains(&contact.sites)));
-    let dots = |contacts: &[&Contact]| contacts.iter().map(|contact| dot(contact.sites)).collect();
+    let dots = |contacts: &[&Contact]| -> Vec<(f64, f64)> {
+        contacts.iter().map(|contact| dot(contact.sites)).collect()
+    };
     let mut series = Vec::new();
     if let Some(known) = known {
         let below = known.iter().map(|[i, j]| dot([*j, *i])).collect();
@@ -365,13 +379,15 @@ fn panels(top: &[Contact], known: Option<&[[usize; 2]]>, precision: Option<&[f64
         series.push(Series::new("found and known", Mark::Pairs, dots(&hits)));
         series.push(Series::new("found alone", Mark::Pairs, dots(&others)));
     } else {
-        series.push(Series::new("", Mark::Pairs, dots(&others)));
+        let both = dots(&others).into_iter().flat_map(|(i, j)| [(i, j), (j, i)]).collect();
+        series.push(Series::new("", Mark::Pairs, both));
     }
     series.retain(|series| !series.points.is_empty());
     let mut panels = vec![Plot {
         title: format!("the {} pairs coupled most", top.len()),
         x: "site i".into(),
         y: "site j".into(),
+        y_range: Some((1.0, sites as f64)),
         series,
         ..Plot::default()
     }];

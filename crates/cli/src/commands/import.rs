@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_boltzmann::learning::Learner;
+use candle_boltzmann::{Graph, letters_of_params};
+use candle_dbn::data::Alphabet;
 use candle_dbn::import::{self, TensorNames};
 use candle_dbn::network::config;
 use candle_dbn::store;
 use candle_dbn::store::run::{RECIPE, RUNS};
+use candle_dbn::store::table::TableLayout;
 use clap::ValueEnum;
 use rbm_core::Units;
 
+use crate::machines::LearnedMachine;
 use crate::output;
 
 /// Make a model of a machine that another program has learned
@@ -22,12 +27,14 @@ use crate::output;
   dbn import rbm.pt --out models/rbm                PyTorch: a state dict with W, v_bias, h_bias
     or names like them; with rbms.0.W, rbms.1.W and so on, machines on top of each other
   dbn import net.safetensors --map W=fc.weight --map h_bias=fc.bias --map v_bias=b --out m
+  dbn import family_params.dat --out models/family  adabmDCA: J and h of an alignment; dbn score,
+    contacts and sample --fasta take the folder
   dbn embed models/rbm data.npy --out features.npy  every command takes the folder
 Nothing of a file is executed: a pickle that is more than tensors is refused.")]
 pub struct Import {
     /// The file
     pub file: PathBuf,
-    /// The program it is from [default: by its ending, .npz sklearn, .h5 or .hdf5 rbms, .pt, .pth or .safetensors pytorch]
+    /// The program it is from [default: by its ending, .npz sklearn, .h5 or .hdf5 rbms, .dat adabmdca, .pt, .pth or .safetensors pytorch]
     #[arg(long, value_enum)]
     pub from: Option<Program>,
     /// rbms: after how many updates [default: the last in the file]
@@ -63,6 +70,8 @@ pub enum Program {
     Sklearn,
     /// rbms of DsysDML, its HDF5 files
     Rbms,
+    /// adabmDCA, the couplings and fields of its _params.dat
+    Adabmdca,
     /// PyTorch, a state dict
     Pytorch,
 }
@@ -93,8 +102,12 @@ pub fn run(args: &Import) -> Result<()> {
     if let Some(name) = RUNS.iter().chain(&[RECIPE]).find(lies_there) {
         bail!("{out}: a run lies there (it has a {name}); choose another --out");
     }
-    let is_there = [config::CONFIG, store::WEIGHTS].iter().find(lies_there).is_some();
+    let is_there =
+        [config::CONFIG, store::WEIGHTS, store::MACHINE].iter().find(lies_there).is_some();
     ensure!(args.force || !is_there, "{out}: has a model already (--force replaces it)");
+    if args.from.or_else(|| by_ending(&args.file)) == Some(Program::Adabmdca) {
+        return import_couplings(args);
+    }
     let imported = read(args)?;
     let mut model = imported.model;
     if let Some((height, width)) = args.image {
@@ -113,10 +126,45 @@ pub fn run(args: &Import) -> Result<()> {
     output::line(format!("{out}: {}", model.config().layers()))
 }
 
+/// Writes the folder of the Boltzmann machine that a `_params.dat` is.
+fn import_couplings(args: &Import) -> Result<()> {
+    let (file, out) = (args.file.display(), args.out.display());
+    let of_networks = [
+        ("--update", args.update.is_some()),
+        ("--map", !args.map.is_empty()),
+        ("--transpose", args.transpose),
+        ("--visible", args.visible.is_some()),
+        ("--hidden", args.hidden.is_some()),
+        ("--image", args.image.is_some()),
+    ];
+    output::refuse(&of_networks, "has no meaning for the couplings of an alignment")?;
+    let graph = Graph::read(&args.file)?;
+    let Units::Potts { sites, states } = graph.units else {
+        bail!("{file}: expected J and h of adabmDCA, found {} on a graph", graph.units);
+    };
+    // Their order is that of the states.
+    let letters = letters_of_params(&args.file)?.concat();
+    let alphabet = letters.parse::<Alphabet>().ok().filter(|found| found.letters() == letters);
+    if alphabet.is_none() {
+        output::note(format!(
+            "{file}: its states {letters} are no letters of an alignment with a gap: sequences cannot be read for it"
+        ));
+    }
+    let learner = Learner::of_graph(&graph).with_context(|| file.to_string())?;
+    std::fs::create_dir_all(&args.out).with_context(|| out.to_string())?;
+    learner.save(args.out.join(store::MACHINE))?;
+    let machine = LearnedMachine { dir: args.out.clone(), learner, recipe: None };
+    let table = TableLayout { alphabet, ..TableLayout::default() };
+    machine.config(None, Some(table)).save(&args.out)?;
+    output::line(format!("{out}: {sites} sites of {states} states, coupled"))
+}
+
 fn read(args: &Import) -> Result<import::Imported> {
     let Some(program) = args.from.or_else(|| by_ending(&args.file)) else {
         let found = args.file.display();
-        bail!("--from: expected sklearn, rbms or pytorch for a file of this ending, found {found}");
+        bail!(
+            "--from: expected sklearn, rbms, adabmdca or pytorch for a file of this ending, found {found}"
+        );
     };
     let of = |flag: &str, program: &str| format!("{flag}: expected with --from {program} only");
     ensure!(args.update.is_none() || program == Program::Rbms, of("--update", "rbms"));
@@ -131,6 +179,7 @@ fn read(args: &Import) -> Result<import::Imported> {
     Ok(match program {
         Program::Sklearn => import::sklearn(&args.file)?,
         Program::Rbms => import::rbms(&args.file, args.update)?,
+        Program::Adabmdca => bail!("{}: expected a network", args.file.display()),
         Program::Pytorch => {
             let names = TensorNames {
                 map: args.map.clone(),
@@ -147,6 +196,7 @@ fn by_ending(file: &Path) -> Option<Program> {
     match file.extension()?.to_str()? {
         "npz" => Some(Program::Sklearn),
         "h5" | "hdf5" => Some(Program::Rbms),
+        "dat" => Some(Program::Adabmdca),
         "pt" | "pth" | "safetensors" => Some(Program::Pytorch),
         _ => None,
     }

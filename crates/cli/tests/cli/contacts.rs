@@ -44,6 +44,21 @@ fn first(found: &Value) -> [usize; 2] {
 const TARGET: &str = "train rna.fasta --model bm --set target_pearson=0.9 --set chains=2000 --set learning_rate=0.1 \
                       --set epochs=400 --no-pictures";
 
+/// Chains that cannot follow what learns: the run says so, of Boltzmann machines as of networks.
+#[test]
+fn machines_that_leave_equilibrium_say_so() {
+    let place = Place::new();
+    let words = "train bars-and-stripes:4 --model bm --hidden 8 --set method=pcd --set sweeps=1 --set learning_rate=0.5 --set l2=0 \
+                 --set epochs=2000 --no-pictures --out bm";
+    let said = place.dbn(words).done();
+    assert!(said.err.contains("training has left equilibrium"), "{}", said.err);
+    assert_eq!(said.err.matches("left equilibrium").count(), 1, "{}", said.err);
+    let calm =
+        words.replace("learning_rate=0.5", "learning_rate=0.001").replace("--out bm", "--out calm");
+    let said = place.dbn(&calm).done();
+    assert!(!said.err.contains("left equilibrium"), "{}", said.err);
+}
+
 #[test]
 fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
     let place = place();
@@ -64,6 +79,26 @@ fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
     // What adabmDCA would read has the same scores.
     let again = json(&place.dbn("contacts rna_params.dat --out d --json").done().out);
     assert_eq!(found["pairs"], again["pairs"]);
+    // Imported, it is a machine as any that has learned.
+    place.dbn("import rna_params.dat --out theirs").done();
+    let again = json(&place.dbn("contacts theirs --json").done().out);
+    assert_eq!(found["pairs"], again["pairs"]);
+    place.write("wild.fasta", ">wild\nAACGACGUA\n");
+    let of = |run: &str| place.dbn(&format!("score {run} wild.fasta --scan")).done().out;
+    assert_eq!(of("bm"), of("theirs"));
+    place.dbn("sample theirs --fasta --temperature 0.5 --count 5 --steps 20 --out s").done();
+    assert_eq!(place.text("s/samples.fasta").lines().count(), 10);
+    let exact = |what: &str| place.dbn(&format!("evaluate {what} --likelihood --json")).done().out;
+    let [one, two] = [exact("rna_params.dat"), exact("theirs rna.fasta")].map(|text| json(&text));
+    assert!(one.is_object() && two.is_object(), "{one} {two}");
+    // What was cut is no machine, and neither is one without couplings.
+    let text = place.text("rna_params.dat");
+    let couplings: Vec<&str> = text.lines().filter(|line| line.starts_with('J')).collect();
+    place.write("cut_params.dat", couplings.join("\n"));
+    place.dbn("contacts cut_params.dat").failed(&["cut_params.dat", "fields 'h i a value'"]);
+    let fields: Vec<&str> = text.lines().filter(|line| line.starts_with('h')).collect();
+    place.write("alone_params.dat", fields.join("\n"));
+    place.dbn("contacts alone_params.dat").failed(&["alone_params.dat", "couplings between sites"]);
 
     // Known contacts: one is found first, one is too near, one is not there.
     place.write("known.txt", "# i j distance\n8 2 4.5\n1 2\n3,9\n");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_dbn_data::{ColumnMoments, Columns, Dataset, Known, ReadOptions};
+use candle_dbn_data::{Alphabet, ColumnMoments, Columns, Dataset, Known, ReadOptions};
 use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ pub struct TableLayout {
     /// Above which a value is 1 and else −1, where the machine is of such patterns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// The letters of the states, where another program learned from an alignment; a run of this one has them in its recipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alphabet: Option<Alphabet>,
     /// What brings measurements to mean 0 and deviation 1, where the machine has units for such.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moments: Option<ColumnMoments>,
@@ -58,7 +61,8 @@ impl TableLayout {
             class_names: self.class_names.clone().map(Into::into),
             ..Known::default()
         };
-        ReadOptions { finds_kinds: false, known, ..given }
+        let alphabet = given.alphabet.or_else(|| self.alphabet.clone());
+        ReadOptions { finds_kinds: false, known, alphabet, ..given }
     }
 
     /// Writes it into the folder `dir`.

@@ -100,7 +100,6 @@ impl Training {
             epochs: plan.epochs,
             monitor: self.monitor(&feed)?,
             recognised: self.recognised(stage, lower)?,
-            has_left: false,
         };
         let (mut cursor, mut rng) = (self.record.cursor, self.record.rng);
         let flow = train::run(&mut stage, &mut cursor, &mut rng, observer);
@@ -183,8 +182,6 @@ struct LayerStage<'a> {
     monitor: Monitor,
     /// The validation cases whose labels the machine is to find.
     recognised: Option<Recognised<'a>>,
-    /// Whether there was a warning that the chains have left equilibrium.
-    has_left: bool,
 }
 
 impl LayerStage<'_> {
@@ -205,21 +202,6 @@ impl LayerStage<'_> {
             return Ok(None);
         }
         spectrum::singular_values(self.rbm, SINGULAR_VALUES)
-    }
-
-    /// Says once that the chains no longer follow the machine.
-    fn warn(&mut self, metrics: &EpochMetrics) {
-        let mixing = metrics.mixing.as_ref();
-        let is_left = mixing.is_some_and(|mixing| mixing.left_equilibrium);
-        if is_left && !self.has_left {
-            tracing::warn!(
-                epoch = metrics.epoch,
-                r_hat = mixing.and_then(|mixing| mixing.r_hat),
-                "training has left equilibrium: its chains no longer follow the machine; take more steps, a lower \
-                 learning rate, or another method"
-            );
-        }
-        self.has_left |= is_left;
     }
 }
 
@@ -246,7 +228,6 @@ impl Stage for LayerStage<'_> {
 
     fn end_epoch(&mut self, metrics: EpochMetrics) -> Result<EpochMetrics> {
         let metrics = self.fit.end_epoch(metrics)?;
-        self.warn(&metrics);
         let is_last = metrics.epoch == self.epochs;
         let is_monitored = self.training.monitor;
         let report = (is_monitored || is_last).then(|| self.report()).transpose()?;

@@ -8,7 +8,7 @@ use rbm_core::{Gibbs, Kernel, Result, Rng, Rows, Units};
 use crate::Model;
 use crate::network::dbn::has_own_draws;
 use crate::network::inference::{Condition, ConditionalSampler};
-use crate::viz::images::{Contrast, shape_of, write_animation, write_grid, write_pairs, zoom};
+use crate::viz::images::{self, Contrast, shape_of, write_animation, write_grid, write_pairs};
 
 /// The picture of the filters in a run's folder.
 pub const FILTERS: &str = "filters.png";
@@ -16,8 +16,6 @@ pub const FILTERS: &str = "filters.png";
 pub const SAMPLES: &str = "samples.png";
 
 const COLUMNS: usize = 10;
-/// How many pixels tiles of alignments take beside each other.
-const WIDEST: usize = 1200;
 /// The most filters or samples in a picture.
 const TILES: usize = 100;
 /// The most originals in the picture of reconstructions.
@@ -224,15 +222,13 @@ pub(crate) fn sites(model: &Model) -> Option<(usize, usize)> {
 /// Cases `(n, width)` as they are drawn, row after row.
 fn tiles(model: &Model, cases: &Tensor) -> Result<Tensor> {
     let Some((sites, states)) = sites(model) else { return Ok(cases.clone()) };
-    let n = cases.dim(0)?;
-    let map = cases.reshape((n, sites, states))?.transpose(1, 2)?.contiguous()?;
-    Ok(map.reshape((n, sites * states))?)
+    images::map_of_sites(cases, (sites, states))
 }
 
 /// How many tiles stand in a row of a picture: `most`, or of long alignments fewer.
 fn columns(model: &Model, most: usize) -> usize {
     match sites(model) {
-        Some((sites, states)) => most.min((WIDEST / (sites * zoom((states, sites))).max(1)).max(1)),
+        Some((sites, states)) => images::columns((states, sites), most),
         None => most,
     }
 }

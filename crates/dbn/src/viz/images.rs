@@ -86,6 +86,47 @@ pub fn grey(units: &Units, x: &Tensor) -> Result<Tensor> {
     Ok(x.affine(scale, -f64::from(low) * scale)?)
 }
 
+/// Configurations `(n, width)` of a machine as they are drawn: tiles `(n, height · width)` from 0 to 1, and their height and width. Sites of states that are no
+/// `image` are a map with a row for each state and a column for each site; all others have one number a unit.
+///
+/// # Errors
+///
+/// For units without bounds, and configurations of another width.
+pub fn tiles(
+    units: &Units,
+    x: &Tensor,
+    image: Option<(usize, usize)>,
+) -> Result<(Tensor, (usize, usize))> {
+    match (units, image) {
+        (&Units::Potts { sites, states }, None) => {
+            Ok((map_of_sites(x, (sites, states))?, (states, sites)))
+        }
+        _ => {
+            let grey = grey(units, &one_number_a_unit(units, x)?)?;
+            let shape = shape_of(grey.dim(1)?, image);
+            Ok((grey, shape))
+        }
+    }
+}
+
+/// Sites of states `(n, sites · states)` as maps, row after row.
+pub(crate) fn map_of_sites(x: &Tensor, (sites, states): (usize, usize)) -> Result<Tensor> {
+    let n = x.dim(0)?;
+    let map = x.reshape((n, sites, states))?.transpose(1, 2)?.contiguous()?;
+    Ok(map.reshape((n, sites * states))?)
+}
+
+/// The widest picture of long strips, in pixels.
+const WIDEST: usize = 1200;
+
+/// How many tiles of this height and width stand in a row of a picture: `most`, or of long strips fewer.
+pub fn columns((height, width): (usize, usize), most: usize) -> usize {
+    match width > height {
+        true => most.min((WIDEST / (width * zoom((height, width))).max(1)).max(1)),
+        false => most,
+    }
+}
+
 /// Draws the rows of `tiles` `(n, height · width)` side by side, `columns` to a row, to the PNG file `path`. `image` is the
 /// height and width of a tile; each of its pixels is enlarged until the tile's longer side has at least 80, of long strips further, until
 /// the shorter one has 40 or the longer one 600. A value that is not finite is drawn in magenta. Below each tile stands its caption;

@@ -91,7 +91,7 @@ pub struct Plot {
     pub y: String,
     /// Whether x grows by factors.
     pub is_log_x: bool,
-    /// The least range of y, such as 0 to 1 for a share.
+    /// The least range of y, such as 0 to 1 for a share; and of x where there are [`Mark::Pairs`].
     pub y_range: Option<(f64, f64)>,
     /// What is drawn, the first at the bottom.
     pub series: Vec<Series>,
@@ -309,6 +309,12 @@ impl Plot {
             }
             if series.mark == Mark::Pairs {
                 points.extend(places.iter().map(|(x, y)| (*y, *x)));
+                points.extend(
+                    self.y_range
+                        .map(|(least, most)| [(least, least), (most, most)])
+                        .into_iter()
+                        .flatten(),
+                );
             }
             points.extend(places);
         }

@@ -13,8 +13,8 @@ use crate::model::Boltzmann;
 use crate::sampling::Imputation;
 use crate::state::{State, get, with_prefix, without_prefix};
 use crate::{
-    Averages, Batches, Checkpoint, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result,
-    Rng, Rows, Schedule, Stateful, Transform,
+    Averages, Batches, Checkpoint, Error, Gradient, Mixing, NegativePhase, Optimizer, Phase, Rbm,
+    Result, Rng, Rows, Schedule, Stateful, Transform,
 };
 
 /// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
@@ -371,6 +371,8 @@ pub struct Fit<'a, N, O> {
     update_ratio: Option<f64>,
     /// The positive phase and its averages, where no step changes them.
     constant: Option<(Phase, Averages)>,
+    /// Whether there was a warning that the chains have left equilibrium.
+    has_left: bool,
 }
 
 impl<'a, N: NegativePhase, O: Optimizer> Fit<'a, N, O> {
@@ -381,7 +383,21 @@ impl<'a, N: NegativePhase, O: Optimizer> Fit<'a, N, O> {
         source: &'a dyn BatchSource,
         plan: &'a Plan,
     ) -> Self {
-        Self { trainer, machine, source, plan, batches: 0, update_ratio: None, constant: None }
+        let (batches, update_ratio, constant, has_left) = (0, None, None, false);
+        Self { trainer, machine, source, plan, batches, update_ratio, constant, has_left }
+    }
+
+    /// Says once that the chains no longer follow the machine.
+    fn warn(&mut self, mixing: &Mixing, epoch: usize) {
+        if mixing.left_equilibrium && !self.has_left {
+            tracing::warn!(
+                epoch,
+                r_hat = mixing.r_hat,
+                "training has left equilibrium: its chains no longer follow the machine; take more steps, a lower \
+                 learning rate, or another method"
+            );
+        }
+        self.has_left |= mixing.left_equilibrium;
     }
 
     /// What the trainer remembers.
@@ -471,14 +487,18 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
         let (epoch, epochs) = (metrics.epoch - 1, plan.epochs);
         let mixing = trainer.negative.mixing()?;
         monitor::check(*machine)?;
-        Ok(EpochMetrics {
+        let metrics = EpochMetrics {
             learning_rate: plan.learning_rate.at(epoch, epochs),
             momentum: plan.momentum.at(epoch, epochs),
             k: Some(plan.steps.steps_at(epoch, epochs)),
             update_ratio: self.update_ratio,
             mixing,
             ..metrics
-        })
+        };
+        if let Some(mixing) = &metrics.mixing {
+            self.warn(mixing, metrics.epoch);
+        }
+        Ok(metrics)
     }
 
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {

@@ -103,6 +103,9 @@ struct ReproducedDeepMachine<'a> {
     classifier_error: Option<f64>,
 }
 
+/// Where adabmDCA ends.
+const TARGET: f64 = 0.952;
+
 /// `dbn train --model bm` to Pearson 0.952 with the settings of adabmDCA, then `dbn contacts`.
 fn reproduce_contacts(
     known: &TrainedMachine,
@@ -114,7 +117,8 @@ fn reproduce_contacts(
     let data = asked.data.context("name its alignment with --data")?;
     let (out, seed) = (text(dir)?, seed.to_string());
     let words = ["dbn", "train", data, "--model", "bm", "--weights", "identity:0.8"];
-    let settings = ["--set", "target_pearson=0.952", "--set", "chains=2000"];
+    let target = format!("target_pearson={TARGET}");
+    let settings = ["--set", &target, "--set", "chains=2000"];
     let words = [&words[..], &settings, &["--seed", &seed, "--out", out]].concat();
     output::note(words.join(" "));
     train::run(&parsed(&words)?, bars, quiet)?;
@@ -127,6 +131,7 @@ fn reproduce_contacts(
     let lines: Vec<_> = lines.collect();
     let seconds: f64 = lines.iter().filter_map(|line| line["seconds"].as_f64()).sum();
     let pearson = lines.iter().rev().find_map(|line| line["resampled_pearson"].as_f64());
+    let pearson = pearson.filter(|pearson| *pearson >= TARGET);
     let found = ReproducedAlignment {
         name: known.name,
         data,

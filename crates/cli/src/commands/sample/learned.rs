@@ -7,7 +7,7 @@ use candle_boltzmann::samples;
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::network::labels::label_codes;
 use candle_dbn::store::table::TableLayout;
-use candle_dbn::viz::images::{self, Contrast, shape_of};
+use candle_dbn::viz::images::{self, Contrast};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{exact_samples_given, is_integrable};
 use rbm_core::model::Boltzmann;
@@ -366,25 +366,24 @@ impl LearnedSampling<'_> {
         if machine_data::is_unbounded(units) {
             return Ok(written);
         }
-        let tiles = |x: &Tensor| -> Result<Tensor> {
+        let tiles = |x: &Tensor| -> Result<_> {
             let some = x.narrow(0, 0, x.dim(0)?.min(PICTURED))?;
-            Ok(images::grey(units, &images::one_number_a_unit(units, &some)?)?)
+            Ok(images::tiles(units, &some, *image)?)
         };
-        let shown = tiles(samples)?;
-        let (count, width) = shown.dims2()?;
-        let image = shape_of(width, *image);
-        let columns = (count as f64).sqrt().ceil() as usize;
+        let (shown, image) = tiles(samples)?;
+        let count = shown.dim(0)?;
+        let columns = images::columns(image, (count as f64).sqrt().ceil() as usize);
         match held {
             Some(cases) => {
                 let caption = "above: cases; below: filled in";
-                images::write_pairs(&picture, &tiles(cases)?, &shown, image, columns, caption)?;
+                images::write_pairs(&picture, &tiles(cases)?.0, &shown, image, columns, caption)?;
             }
             None => images::write_grid(&picture, &shown, &[], image, columns, Contrast::Unit)?,
         }
         written.insert(0, picture);
         if !frames.is_empty() {
             let animation = dir.join("animation.gif");
-            let frames = frames.iter().map(|(step, x)| Ok((format!("step {step}"), tiles(x)?)));
+            let frames = frames.iter().map(|(step, x)| Ok((format!("step {step}"), tiles(x)?.0)));
             let frames = frames.collect::<Result<Vec<_>>>()?;
             images::write_animation(&animation, &frames, image, columns, Contrast::Unit, FRAME)?;
             written.push(animation);

@@ -134,6 +134,12 @@ impl ResolvedBelief {
         let source = recipe.data.0.source.clone();
         let dataset = machine_data::load_whole(&source, &recipe.data.0.read)?;
         let (image, table) = (dataset.image, TableLayout::of(&dataset));
+        if let Some(alphabet) = &dataset.alphabet {
+            output::note(format!(
+                "each of the {} columns of a site is a unit of its own: a sample may have several letters at a site, or none (--model bm has one of them)",
+                alphabet.states()
+            ));
+        }
         let own = Some(recipe.data.0.clone());
         let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;

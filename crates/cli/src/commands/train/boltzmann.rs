@@ -16,7 +16,7 @@ use candle_dbn::store::MACHINE;
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::table::TableLayout;
-use candle_dbn::viz::images::{self, Contrast, shape_of};
+use candle_dbn::viz::images::{self, Contrast};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{AisEstimates, Correlations, sigma_points};
 use rbm_core::{Rng, Rows, Units};
@@ -209,6 +209,10 @@ impl ResolvedMachine {
         }
         let mut recipe = recipe.with(args.settings).context("--set").map_err(Usage::of)?;
         let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
+        if args.is_deep && recipe.couplings != Couplings::None {
+            let found = "--couplings: expected none within the layers of a deep Boltzmann machine";
+            return Err(Usage::of(anyhow!("{found} (--model bm has them)")));
+        }
         if args.is_deep && layers < 2 {
             let expected = "--hidden: expected at least two layers of a deep Boltzmann machine";
             return Err(Usage::of(anyhow!("{expected}, as 500,1000; found {layers}")));
@@ -512,14 +516,15 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
         learner.samples(SAMPLES, SAMPLE_SWEEPS, &mut Rng::new(learner.learning().seed))?;
     let units = &learner.shape().visible;
     if !machine_data::is_unbounded(units) {
-        let grey = images::grey(units, &images::one_number_a_unit(units, &samples)?)?;
-        let image = shape_of(grey.dim(1)?, image);
-        images::write_grid(dir.join("samples.png"), &grey, &[], image, 10, Contrast::Unit)?;
+        let (tiles, shape) = images::tiles(units, &samples, image)?;
+        let columns = images::columns(shape, 10);
+        images::write_grid(dir.join("samples.png"), &tiles, &[], shape, columns, Contrast::Unit)?;
     }
     let panels = [
         ("pseudo-log-likelihood (nats a case)", "pseudo_log_likelihood"),
         ("mean free energy of the cases (nats)", "mean_free_energy"),
         ("Pearson, chains of the training", "pearson"),
+        ("Pearson, chains started anew", "resampled_pearson"),
     ];
     machine_run::curves(dir, &panels)
 }

@@ -83,12 +83,12 @@ pub struct Train {
     /// layers, by the keys method (cd, pcd, pt, ptt, exact, pseudo-likelihood), posterior (sampled, mean-field), centre,
     /// epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, learning_curve, momentum, l2, target_pearson and data.pass of --set; dbm, a deep one of several hidden layers, by the same
     /// keys and init (a network that it begins at), pretraining_epochs, pretraining_rate, pretraining_centre, labels=true and classifier.KEY; belief, a sigmoid belief net with its recognition, by the keys method (reweighted, wake-sleep), samples, recognition
-    /// (asleep, awake, both), optimiser (adam, momentum), epochs, batch_size, learning_rate, momentum and data.pass; or hopfield, which stores the
+    /// (asleep, awake, both), optimizer (adam, sgd), epochs, batch_size, learning_rate, momentum and data.pass; or hopfield, which stores the
     /// cases as patterns of −1 and 1 (dbn recall finds them again)
     #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
     pub model: Kind,
     /// Which units of one layer of a Boltzmann machine are coupled with each other: the visible ones, the hidden ones, lateral for both,
-    /// none, or edges:GRAPH for the visible ones that are neighbours in a graph as ising:8x8 or in a file [default: visible]
+    /// none, or edges:GRAPH for the visible ones that are neighbours in a graph as ising:8x8 or in a file [default: visible, and none of dbm]
     #[arg(long, value_name = "WHERE", help_heading = "Learning")]
     pub couplings: Option<Couplings<String>>,
     /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike [default: hebb]
