@@ -288,6 +288,8 @@ fn runs_of_earlier_versions_are_taken() {
     // Height and width of pictures are those of its data.
     place.dbn("train digits --model belief --hidden 2 --limit 40 --set epochs=1 --out seen").done();
     let config_of_pictures = place.read("seen/config.json");
+    let table = place.json("seen/config.json")["table"].to_string();
+    place.write("seen/table.json", table);
     fs::remove_file(place.path("seen/config.json")).unwrap();
     beside.dbn("push seen me/seen --dry-run").done();
     assert_eq!(place.json("seen/config.json")["image"], serde_json::json!([8, 8]));

@@ -16,7 +16,7 @@ const PAGES: [&str; 9] = [
 ];
 
 /// Lines that are not run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 25] = [
+const NOT_RUN: [(&str, &str); 26] = [
     ("dbn push runs/mnist me/mnist-dbn ", "a Hub that is written to: tests/cli/hub.rs"),
     ("dbn push runs/mnist me/mnist-dbn@v2 ", "the same"),
     ("dbn push runs/mnist me/features ", "the same"),
@@ -43,6 +43,7 @@ const NOT_RUN: [(&str, &str); 25] = [
     ("dbn reproduce debd ", "three minutes: tests/cli/bad_input.rs"),
     ("dbn train RF00379.fasta ", "minutes: tests/cli/contacts.rs has a family that is made there"),
     ("dbn contacts ", "the same"),
+    ("dbn import family_params.dat ", "the same"),
     ("dbn score runs/rna ", "the same"),
     ("dbn bench ", "a minute of measuring: tests/cli/bench.rs"),
 ];

@@ -13,7 +13,7 @@ type Kind = (&'static str, fn() -> Place, &'static str);
 const BY_TINY: &str = "data.csv --recipe tiny.toml";
 
 /// Every kind of stage, negative phase, unit and rule that has a memory of its own.
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 20] = [
     ("classifier", Place::new, "--set classifier.average_last=2"),
     ("adversarial", Place::new, "--set classifier.adversarial.label=0.5"),
     ("virtual", Place::new, "--set classifier.adversarial.virtual=0.5"),
@@ -41,6 +41,18 @@ const KINDS: [Kind; 16] = [
         "documents",
         documents,
         "--visible multinomial --unsupervised --hidden 5 --set layers.*.epochs=4",
+    ),
+    ("bm", Place::new, "bars-and-stripes:4 --model bm --hidden 8 --set epochs=100"),
+    (
+        "dbm",
+        Place::new,
+        "bars-and-stripes:4 --model dbm --hidden 8,4 --set epochs=100 --set pretraining_epochs=50",
+    ),
+    ("belief", Place::new, "bars-and-stripes:4 --model belief --hidden 6,3 --set epochs=100"),
+    (
+        "target",
+        alignment,
+        "--model bm --set target_pearson=0.9 --set chains=100 --set epochs=100 --set learning_rate=0.1",
     ),
 ];
 
@@ -97,6 +109,7 @@ fn training((_, _, words): Kind, place: &Place, run: &str) -> String {
         _ if place.path("data.fasta").exists() => "data.fasta",
         _ if place.path("data.svm").exists() => "data.svm",
         _ if words.contains("--target") => "data.csv",
+        _ if words.starts_with("bars-and-stripes") => "",
         _ => BY_TINY,
     };
     format!("train {data} {words} --no-pictures --no-evaluation --checkpoint-every 0 --out {run}")
@@ -140,7 +153,8 @@ fn survives(kind: Kind, kills: usize, random: &mut SplitMix) {
     place.dbn(&training(kind, &place, "whole")).done();
     let whole = begun.elapsed();
     let expected = outcome(&place, "whole");
-    assert!(expected.contains_key("model.safetensors"), "{name}: {:?}", expected.keys());
+    let has_model = expected.keys().any(|file| file.ends_with(".safetensors"));
+    assert!(has_model, "{name}: {:?}", expected.keys());
     let mut count = 0;
     for pass in 0.. {
         let run = format!("pass{pass}");

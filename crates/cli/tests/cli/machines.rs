@@ -437,8 +437,12 @@ fn a_boltzmann_machine_learns_and_is_asked() {
     place.dbn("train digits --model bm --set rate=1").misused(&["rate=1", "learning_rate"]);
     place.dbn("train digits --model bm --set epochs=x").misused(&["epochs=x", "whole number"]);
     place
-        .dbn("train digits --model bm --hidden 4 --set method=pseudo-likelihood")
-        .misused(&["without hidden units"]);
+        .dbn(
+            "train digits --model bm --hidden 4 --couplings lateral --set method=pseudo-likelihood",
+        )
+        .misused(&["not coupled with each other", "4 hidden units, coupled"]);
+    place.dbn("train bars-and-stripes:3 --model bm --hidden 4 --set method=pseudo-likelihood --set epochs=5 --no-pictures --out pl").done();
+    assert!(crate::common::metrics(&place.path("pl"))[0]["k"].is_null(), "it has no chains");
     place.dbn("train digits --model bm --recipe digits").misused(&["--recipe", "model = \"bm\""]);
     place.dbn("train digits --model bm --limit 50 --set method=pcd --set learning_rate=1e9 --out wild").failed(&["mean |weight|", "learning rate"]);
 }
