@@ -32,6 +32,11 @@ pub fn learned(
     (source, read): (&str, &ReadOptions),
 ) -> Result<Tensor> {
     let configurations = configurations(part, units, standardise, source)?;
+    let first = configurations.narrow(0, 0, 1)?;
+    if configurations.broadcast_sub(&first)?.abs()?.max_all()?.to_scalar::<f32>()? == 0.0 {
+        let count = configurations.dim(0)?;
+        output::note(format!("warning: there is one case, {count} times: nothing follows from it"));
+    }
     let (Pass::Sample, Units::Bernoulli { .. }) = (pass, units) else { return Ok(configurations) };
     // What cannot be drawn once for its likelihood is not to be learned.
     inputs::load_numbers(source, &ReadOptions { binarise: Some(DRAWN_ONCE), ..read.clone() })

@@ -466,8 +466,9 @@ impl Inferred<'_> {
         let tau = output::short(self.temperature);
         output::line(format!("log Z {log_z:.10}, exact at T = {tau}"))?;
         let p = (mode.log_potential / self.temperature - log_z).exp();
+        let p = if p < 1e-3 { format!("{p:.4e}") } else { format!("{p:.6}") };
         output::line(format!(
-            "most probable{}: p = {p:.4e}, E = {:.6}, one of {}",
+            "most probable{}: p = {p}, E = {:.6}, one of {}",
             listed(&mode.states),
             mode.energy(),
             output::counted(mode.count)

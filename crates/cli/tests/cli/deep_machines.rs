@@ -57,6 +57,9 @@ fn digits_go_the_whole_way() {
     assert_eq!(shape, [10, 64]);
     place.dbn("sample deep --label 10").misused(&["classes 0, 1, 2", "found 10"]);
     place.dbn("sample deep --label three").misused(&["classes 0, 1, 2", "found three"]);
+    place
+        .dbn("train digits --model dbm --hidden 8,4 --couplings visible --out coupled")
+        .misused(&["--couplings", "none within the layers", "--model bm"]);
     let said = place.dbn("inspect deep").done().out;
     assert!(said.contains("labels") && said.contains("hidden 2–labels"), "{said}");
     place.dbn("embed deep --layer top --out top.npy").done();

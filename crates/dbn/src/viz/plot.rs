@@ -126,7 +126,10 @@ impl Plot {
         let path = path.as_ref();
         let columns = panels.len().clamp(1, 2);
         let rows = panels.len().div_ceil(columns).max(1);
-        let (height, width) = (PANEL.0 * rows, PANEL.1 * columns);
+        // A map alone is square.
+        let is_map = panels.len() == 1 && panels[0].has(Mark::Pairs);
+        let across = if is_map { PANEL.0 } else { PANEL.1 * columns };
+        let (height, width) = (PANEL.0 * rows, across);
         let mut pixels = vec![0; 3 * height * width];
         {
             let backend = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32));

@@ -91,17 +91,21 @@ fn house(looking: &mut Looking) -> Result<MachineResult> {
     let hard = of(&examination, 1, &[(2, 1), (0, 0)])?;
     rows.push(row("P(smart | full marks, hard)", hard, 0.9708737864));
     let farthest = rows.iter().map(|row| (row.ours - row.known).abs()).fold(0.0, f64::max);
-    let bars = |name: &str, of: &dyn Fn(&Row) -> f64| {
-        let points = rows.iter().enumerate().map(|(i, row)| (i as f64 + 1.0, of(row)));
-        Series::new(name, Mark::Points, points.collect())
+    // Of the effect alone, and where the other cause is known too.
+    let falls = |name: &str, [alone, beside]: [usize; 2]| {
+        Series::new(name, Mark::Points, vec![(0.0, rows[alone].ours), (1.0, rows[beside].ours)])
     };
     let panels = vec![Plot {
         title: "Explaining away".into(),
-        x: "row of the table".into(),
-        y: "probability".into(),
+        x: "other causes that are known".into(),
+        y: "probability of a cause, given the effect".into(),
         is_log_x: false,
-        y_range: None,
-        series: vec![bars("ours", &|row| row.ours), bars("exact", &|row| row.known)],
+        y_range: Some((0.0, 0.6)),
+        series: vec![
+            falls("truck (house)", [0, 3]),
+            falls("burglary (alarm)", [4, 5]),
+            falls("smart (full marks)", [6, 7]),
+        ],
     }];
     let verdict = format!("the farthest is {farthest:.0e} away from the exact one");
     Ok(MachineResult { header: &["posterior", "ours", "exact"], rows, panels, verdict })
