@@ -29,8 +29,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The machine, at temperature 1: a layer for each colour of the graph; of spins or Bernoulli units of which most pairs are coupled,
-    /// one layer with a lateral coupling.
+    /// The machine, at temperature 1: a layer for each colour of the graph; of spins, Bernoulli units or sites of which a quarter of all pairs of
+    /// columns are coupled, one layer with a lateral coupling.
     ///
     /// # Errors
     ///

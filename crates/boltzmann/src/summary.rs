@@ -100,6 +100,12 @@ impl Learner {
     ///
     /// For numbers that do not fit the graph, and for couplings within a unit.
     pub fn of_graph(graph: &Graph) -> Result<Self> {
+        let counts = [graph.couplings.len(), graph.fields.len()];
+        if graph.edges.is_empty() || counts != [graph.edges.len(), graph.units.width()] {
+            let expected = "edges with a coupling each, and a field of each unit";
+            let found = format!("{} edges, {} and {}", graph.edges.len(), counts[0], counts[1]);
+            return Err(Error::invalid("a machine on a graph", expected, found));
+        }
         let couplings = match graph.is_lateral() {
             true => Couplings::Visible,
             // By sites, where these have several columns.

@@ -32,12 +32,10 @@ pub fn learned(
     (source, read): (&str, &ReadOptions),
 ) -> Result<Tensor> {
     let configurations = configurations(part, units, standardise, source)?;
-    let first = configurations.narrow(0, 0, 1)?;
-    if configurations.broadcast_sub(&first)?.abs()?.max_all()?.to_scalar::<f32>()? == 0.0 {
-        let count = configurations.dim(0)?;
-        output::note(format!("warning: there is one case, {count} times: nothing follows from it"));
-    }
-    let (Pass::Sample, Units::Bernoulli { .. }) = (pass, units) else { return Ok(configurations) };
+    let (Pass::Sample, Units::Bernoulli { .. }) = (pass, units) else {
+        warn_of_one_case(&configurations)?;
+        return Ok(configurations);
+    };
     // What cannot be drawn once for its likelihood is not to be learned.
     inputs::load_numbers(source, &ReadOptions { binarise: Some(DRAWN_ONCE), ..read.clone() })
         .context("data.pass=sample")?;
@@ -45,6 +43,22 @@ pub fn learned(
         output::note("data.pass=sample: all values are 0 or 1, so nothing is drawn");
     }
     Ok(part.cases.tensor()?)
+}
+
+/// Says so where all cases are the same.
+fn warn_of_one_case(cases: &Tensor) -> Result<()> {
+    let (first, count) = (cases.narrow(0, 0, 1)?, cases.dim(0)?);
+    for row in 1..count {
+        let difference = (cases.narrow(0, row, 1)? - &first)?.abs()?.max_all()?;
+        if difference.to_scalar::<f32>()? != 0.0 {
+            return Ok(());
+        }
+    }
+    output::note(match count {
+        1 => "warning: there is one case alone: nothing follows from it".to_owned(),
+        count => format!("warning: all {count} cases are the same: nothing follows from one"),
+    });
+    Ok(())
 }
 
 /// What brings the measurements of a machine's cases to mean 0 and deviation 1, where it has units for such.

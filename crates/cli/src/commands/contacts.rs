@@ -118,7 +118,7 @@ pub fn run(args: &Contacts) -> Result<()> {
     );
     ensure!(
         ranked.iter().any(|contact| contact.norm > 0.0),
-        "{}: expected couplings between sites, found none that is not 0",
+        "{}: expected couplings between sites that are at least {separation} apart, found none that is not 0 (--min-separation)",
         args.run.display()
     );
     let far = known.map(|known| -> Vec<[usize; 2]> {

@@ -102,8 +102,7 @@ pub fn run(args: &Import) -> Result<()> {
     if let Some(name) = RUNS.iter().chain(&[RECIPE]).find(lies_there) {
         bail!("{out}: a run lies there (it has a {name}); choose another --out");
     }
-    let is_there =
-        [config::CONFIG, store::WEIGHTS, store::MACHINE].iter().find(lies_there).is_some();
+    let is_there = [config::CONFIG].iter().chain(&MODELS).any(|name| lies_there(&name));
     ensure!(args.force || !is_there, "{out}: has a model already (--force replaces it)");
     if args.from.or_else(|| by_ending(&args.file)) == Some(Program::Adabmdca) {
         return import_couplings(args);
@@ -120,10 +119,25 @@ pub fn run(args: &Import) -> Result<()> {
     }
     std::fs::create_dir_all(&args.out).with_context(|| out.to_string())?;
     model.save(&args.out)?;
+    take_others_away(&args.out, store::WEIGHTS)?;
     for note in imported.notes {
         output::note(note);
     }
     output::line(format!("{out}: {}", model.config().layers()))
+}
+
+/// The files of weights, one a kind of model.
+const MODELS: [&str; 3] = [store::WEIGHTS, store::MACHINE, store::BELIEF];
+
+/// Takes away the weights of other kinds that were replaced in the folder `dir`: a folder holds one model.
+fn take_others_away(dir: &Path, own: &str) -> Result<()> {
+    for name in MODELS.into_iter().filter(|name| *name != own) {
+        let path = dir.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the folder of the Boltzmann machine that a `_params.dat` is.
@@ -150,12 +164,20 @@ fn import_couplings(args: &Import) -> Result<()> {
             "{file}: its states {letters} are no letters of an alignment with a gap: sequences cannot be read for it"
         ));
     }
+    // A small file is no large machine.
+    let length = std::fs::metadata(&args.file).with_context(|| file.to_string())?.len();
+    let (numbers, most) = ((sites * states).pow(2) as u64, length.saturating_mul(4).max(1 << 24));
+    ensure!(
+        numbers <= most,
+        "{file}: expected a machine of at most {most} couplings in a file of this length, found {sites} sites of {states} states, which have {numbers}"
+    );
     let learner = Learner::of_graph(&graph).with_context(|| file.to_string())?;
     std::fs::create_dir_all(&args.out).with_context(|| out.to_string())?;
     learner.save(args.out.join(store::MACHINE))?;
     let machine = LearnedMachine { dir: args.out.clone(), learner, recipe: None };
     let table = TableLayout { alphabet, ..TableLayout::default() };
     machine.config(None, Some(table)).save(&args.out)?;
+    take_others_away(&args.out, store::MACHINE)?;
     output::line(format!("{out}: {sites} sites of {states} states, coupled"))
 }
 

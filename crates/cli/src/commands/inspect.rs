@@ -205,13 +205,15 @@ fn of_machine(args: &Inspect) -> Result<()> {
     if !partial.is_empty() {
         output::line(format!("partial correlations, all else given: {}", partial.join("  ")))?;
     }
-    let settings = machine.recipe.as_ref().map(MachineRecipe::settings).unwrap_or_default();
+    let Some(recipe) = &machine.recipe else {
+        return output::line("how it learned is not known");
+    };
     output::line(format!(
         "learned {} of {} epochs, seed {}; {}",
         machine.learner.epoch(),
         learning.epochs,
         learning.seed,
-        settings.join(" ")
+        recipe.settings().join(" ")
     ))
 }
 

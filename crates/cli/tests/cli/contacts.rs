@@ -88,9 +88,6 @@ fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
     assert_eq!(of("bm"), of("theirs"));
     place.dbn("sample theirs --fasta --temperature 0.5 --count 5 --steps 20 --out s").done();
     assert_eq!(place.text("s/samples.fasta").lines().count(), 10);
-    let exact = |what: &str| place.dbn(&format!("evaluate {what} --likelihood --json")).done().out;
-    let [one, two] = [exact("rna_params.dat"), exact("theirs rna.fasta")].map(|text| json(&text));
-    assert!(one.is_object() && two.is_object(), "{one} {two}");
     // What was cut is no machine, and neither is one without couplings.
     let text = place.text("rna_params.dat");
     let couplings: Vec<&str> = text.lines().filter(|line| line.starts_with('J')).collect();
@@ -98,7 +95,9 @@ fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
     place.dbn("contacts cut_params.dat").failed(&["cut_params.dat", "fields 'h i a value'"]);
     let fields: Vec<&str> = text.lines().filter(|line| line.starts_with('h')).collect();
     place.write("alone_params.dat", fields.join("\n"));
-    place.dbn("contacts alone_params.dat").failed(&["alone_params.dat", "couplings between sites"]);
+    place
+        .dbn("contacts alone_params.dat")
+        .failed(&["alone_params.dat", "couplings between sites that are at least 4 apart"]);
 
     // Known contacts: one is found first, one is too near, one is not there.
     place.write("known.txt", "# i j distance\n8 2 4.5\n1 2\n3,9\n");

@@ -54,7 +54,7 @@ fn what_cannot_be_imported_leaves_nothing() {
     for (words, said) in [
         ("stack.pt --update 3", &["--update", "--from rbms"][..]),
         ("sklearn.npz --transpose", &["--transpose", "--from pytorch"]),
-        ("data.csv", &["--from", "sklearn, rbms or pytorch", "data.csv"]),
+        ("data.csv", &["--from", "sklearn, rbms, adabmdca or pytorch", "data.csv"]),
         ("data.csv --from rbms", &["data.csv", "HDF5"]),
         ("none.npz", &["none.npz", "No such file"]),
         ("bernoulli.h5 --update 2", &["bernoulli.h5", "update_2", "1, 12, 300"]),
@@ -67,5 +67,21 @@ fn what_cannot_be_imported_leaves_nothing() {
     }
     place.dbn("import sklearn.npz --out new").done();
     place.dbn("import sklearn.npz --out new").failed(&["new", "--force"]);
+    // A folder holds one model, of whatever kind.
+    place.write("x_params.dat", "J 0 1 A B 2\nh 0 A 1\nh 0 B 0\nh 1 A 0\nh 1 B 0\n");
+    place.dbn("import x_params.dat --out new").failed(&["new", "--force"]);
+    place.dbn("import x_params.dat --out new --force").done();
+    assert!(!place.path("new/model.safetensors").exists());
+    place.dbn("inspect new").done();
+    place.dbn("import sklearn.npz --out new --force").done();
+    assert!(!place.path("new/machine.safetensors").exists());
+    place.dbn("inspect new").done();
+    // A small file is no large machine: 60,000 columns would be 3.6e9 couplings.
+    let fields: String = (0..30_000).map(|site| format!("h {site} A 0\nh {site} B 1\n")).collect();
+    place.write("long_params.dat", format!("J 0 1 A B 2\n{fields}"));
+    place
+        .dbn("import long_params.dat --out long")
+        .failed(&["long_params.dat", "couplings in a file of this length"]);
+    assert!(!place.path("long").exists());
     assert_eq!(place.dbn("import stack.pt --map W --out other").code, Some(2));
 }

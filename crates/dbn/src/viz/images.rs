@@ -121,7 +121,7 @@ const WIDEST: usize = 1200;
 
 /// How many tiles of this height and width stand in a row of a picture: `most`, or of long strips fewer.
 pub fn columns((height, width): (usize, usize), most: usize) -> usize {
-    match width > height {
+    match width > 2 * height {
         true => most.min((WIDEST / (width * zoom((height, width))).max(1)).max(1)),
         false => most,
     }
