@@ -138,6 +138,8 @@ impl MarkovField {
             return Err(words.wrong(format!("{variables} tables, one of each variable")));
         }
         let (mut scopes, mut has_table) = (Vec::new(), vec![false; variables]);
+        // Where each variable has its scope.
+        let mut lines = vec![0; variables];
         for number in 0..cliques {
             let what = format!("how many variables clique {number} has");
             let size = words.count(&what, variables)?;
@@ -160,11 +162,15 @@ impl MarkovField {
                 words.at -= 1;
                 return Err(words.wrong("as the last of a scope, a variable that has no table yet"));
             }
+            if let Some(child) = scope.last() {
+                lines[*child] = words.words[words.at - 1].0;
+            }
             scopes.push(scope);
         }
         if is_directed && let Some(variable) = in_a_circle(&scopes) {
+            let place = format!("line {}", lines[variable]);
             let found = format!("variable {variable} among its own causes");
-            return Err(Error::file(path, "scopes", "tables without a circle", found));
+            return Err(Error::file(path, place, "tables without a circle", found));
         }
         let mut all = Vec::new();
         for (number, scope) in scopes.into_iter().enumerate() {

@@ -397,7 +397,7 @@ fn files_come_back_and_wrong_ones_are_refused_by_line() {
         ("BAYES\n2\n2 2\n2\n1 0\n2 1 0\n2\n0.5 0.5\n4\n1 1 1 1\n", "line 6", "no table yet"),
         ("BAYES\n2\n2 2\n2\n1 0\n2 0 1\n2\n0.5 0.5\n4\n0.9 0.1\n0.3 0.6\n", "line 11", "sum to 1"),
         // Variable 0 is caused by 2, which is caused by 1, and that by 2.
-        ("BAYES\n3\n2 2 2\n3\n2 2 0\n2 2 1\n2 1 2\n", "scopes", "found variable"),
+        ("BAYES\n3\n2 2 2\n3\n2 2 0\n2 2 1\n2 1 2\n", "line 7", "found variable 2"),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = MarkovField::read(&path).unwrap_err().to_string();

@@ -104,6 +104,11 @@ impl LearnedBelief {
             self.learner.epoch()
         );
         if BeliefConfig::find(&self.dir)?.is_none() {
+            if let Err(error) = self.cases(None, &DataOptions::default(), Some(Cases::Train)) {
+                output::note(format!(
+                    "{name}: height and width, if it learned pictures, are not known: its data cannot be read ({error:#})"
+                ));
+            }
             self.config(self.image(), TableLayout::read(&self.dir)?).save(&self.dir)?;
             output::note(format!(
                 "{name}: has a {CONFIG} now, which runs of earlier versions lack"

@@ -104,10 +104,53 @@ pub fn run(args: &Import) -> Result<()> {
     }
     let is_there = [config::CONFIG].iter().chain(&MODELS).any(|name| lies_there(&name));
     ensure!(args.force || !is_there, "{out}: has a model already (--force replaces it)");
-    if args.from.or_else(|| by_ending(&args.file)) == Some(Program::Adabmdca) {
-        return import_couplings(args);
+    let Some(program) = args.from.or_else(|| by_ending(&args.file)) else {
+        let found = args.file.display();
+        bail!(
+            "--from: expected sklearn, rbms, adabmdca or pytorch for a file of this ending, found {found}"
+        );
+    };
+    check_flags(args, program)?;
+    match program {
+        Program::Sklearn => write_network(args, import::sklearn(&args.file)?),
+        Program::Rbms => write_network(args, import::rbms(&args.file, args.update)?),
+        Program::Pytorch => write_network(args, import::pytorch(&args.file, &names(args)?)?),
+        Program::Adabmdca => write_couplings(args),
     }
-    let imported = read(args)?;
+}
+
+/// Errors where flags have no meaning for machines of this program.
+fn check_flags(args: &Import, program: Program) -> Result<()> {
+    let of = |flag: &str, program: &str| format!("{flag}: expected with --from {program} only");
+    ensure!(args.update.is_none() || program == Program::Rbms, of("--update", "rbms"));
+    let kinds = args.visible.is_some() || args.hidden.is_some();
+    let is_named = !args.map.is_empty() || args.transpose || kinds;
+    let flags = "--map, --transpose, --visible and --hidden";
+    ensure!(!is_named || program == Program::Pytorch, of(flags, "pytorch"));
+    ensure!(
+        args.image.is_none() || program != Program::Adabmdca,
+        "--image: expected of other programs: adabmDCA has sequences"
+    );
+    Ok(())
+}
+
+/// How the tensors of PyTorch are called.
+fn names(args: &Import) -> Result<TensorNames> {
+    let kind = |flag: &str, kind: &Option<String>| {
+        let units = kind.as_deref().map(Units::of_kind).transpose();
+        units.with_context(|| flag.to_owned())
+    };
+    Ok(TensorNames {
+        map: args.map.clone(),
+        transpose: args.transpose,
+        visible: kind("--visible", &args.visible)?,
+        hidden: kind("--hidden", &args.hidden)?,
+    })
+}
+
+/// Writes the folder of a network.
+fn write_network(args: &Import, imported: import::Imported) -> Result<()> {
+    let out = args.out.display();
     let mut model = imported.model;
     if let Some((height, width)) = args.image {
         let expected = model.dbn.width();
@@ -141,17 +184,8 @@ fn take_others_away(dir: &Path, own: &str) -> Result<()> {
 }
 
 /// Writes the folder of the Boltzmann machine that a `_params.dat` is.
-fn import_couplings(args: &Import) -> Result<()> {
+fn write_couplings(args: &Import) -> Result<()> {
     let (file, out) = (args.file.display(), args.out.display());
-    let of_networks = [
-        ("--update", args.update.is_some()),
-        ("--map", !args.map.is_empty()),
-        ("--transpose", args.transpose),
-        ("--visible", args.visible.is_some()),
-        ("--hidden", args.hidden.is_some()),
-        ("--image", args.image.is_some()),
-    ];
-    output::refuse(&of_networks, "has no meaning for the couplings of an alignment")?;
     let graph = Graph::read(&args.file)?;
     let Units::Potts { sites, states } = graph.units else {
         bail!("{file}: expected J and h of adabmDCA, found {} on a graph", graph.units);
@@ -179,39 +213,6 @@ fn import_couplings(args: &Import) -> Result<()> {
     machine.config(None, Some(table)).save(&args.out)?;
     take_others_away(&args.out, store::MACHINE)?;
     output::line(format!("{out}: {sites} sites of {states} states, coupled"))
-}
-
-fn read(args: &Import) -> Result<import::Imported> {
-    let Some(program) = args.from.or_else(|| by_ending(&args.file)) else {
-        let found = args.file.display();
-        bail!(
-            "--from: expected sklearn, rbms, adabmdca or pytorch for a file of this ending, found {found}"
-        );
-    };
-    let of = |flag: &str, program: &str| format!("{flag}: expected with --from {program} only");
-    ensure!(args.update.is_none() || program == Program::Rbms, of("--update", "rbms"));
-    let kinds = args.visible.is_some() || args.hidden.is_some();
-    let is_named = !args.map.is_empty() || args.transpose || kinds;
-    let flags = "--map, --transpose, --visible and --hidden";
-    ensure!(!is_named || program == Program::Pytorch, of(flags, "pytorch"));
-    let kind = |flag: &str, kind: &Option<String>| {
-        let units = kind.as_deref().map(Units::of_kind).transpose();
-        units.with_context(|| flag.to_owned())
-    };
-    Ok(match program {
-        Program::Sklearn => import::sklearn(&args.file)?,
-        Program::Rbms => import::rbms(&args.file, args.update)?,
-        Program::Adabmdca => bail!("{}: expected a network", args.file.display()),
-        Program::Pytorch => {
-            let names = TensorNames {
-                map: args.map.clone(),
-                transpose: args.transpose,
-                visible: kind("--visible", &args.visible)?,
-                hidden: kind("--hidden", &args.hidden)?,
-            };
-            import::pytorch(&args.file, &names)?
-        }
-    })
 }
 
 fn by_ending(file: &Path) -> Option<Program> {

@@ -113,13 +113,11 @@ fn of_belief(args: &Inspect) -> Result<()> {
     output::line(format!("belief net {}, with its recognition", widths.join(" ← ")))?;
     output::line(format!("parameters {}", output::grouped(contents.parameters as u64)))?;
     print_tensors(&contents.tensors)?;
-    let settings = belief.recipe.as_ref().map(BeliefRecipe::settings).unwrap_or_default();
+    let settings = belief.recipe.as_ref().map(BeliefRecipe::settings);
+    let settings = settings.map_or_else(String::new, |all| format!("; {}", all.join(" ")));
     output::line(format!(
-        "learned {} of {} epochs, seed {}; {}",
-        contents.epochs_done,
-        learning.epochs,
-        learning.seed,
-        settings.join(" ")
+        "learned {} of {} epochs, seed {}{settings}",
+        contents.epochs_done, learning.epochs, learning.seed
     ))
 }
 

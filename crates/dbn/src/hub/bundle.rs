@@ -10,8 +10,7 @@ use super::Reference;
 use super::card::{Card, CardModel};
 use crate::network::config::{BELIEF, CONFIG, MACHINE, WEIGHTS};
 use crate::recipe::{BeliefRecipe, MachineRecipe};
-use crate::store::belief::BeliefConfig;
-use crate::store::machine::MachineConfig;
+use crate::store::model_config::ModelConfig;
 use crate::store::results::{RESULTS, Results};
 use crate::store::run::RECIPE;
 use crate::viz::gallery::{self, FILTERS, SAMPLES};
@@ -57,32 +56,8 @@ impl ModelBundle {
     /// Whatever [`Model::load`] finds wrong.
     pub fn of(dir: impl AsRef<Path>, reference: &Reference) -> Result<Self> {
         let dir = dir.as_ref();
-        let config = dir.join(CONFIG);
-        if dir.join(MACHINE).is_file() {
-            let config = MachineConfig::read(config)?;
-            let recipe =
-                recipe_in(dir, |path| MachineRecipe::read(path)?.without_paths().to_toml())?;
-            let weights = (MACHINE, config.weights_size());
-            return Self::of_machine(
-                dir,
-                weights,
-                CardModel::Machine(config.into()),
-                recipe,
-                reference,
-            );
-        }
-        if dir.join(BELIEF).is_file() {
-            let config = BeliefConfig::read(config)?;
-            let recipe =
-                recipe_in(dir, |path| BeliefRecipe::read(path)?.without_paths().to_toml())?;
-            let weights = (BELIEF, config.weights_size());
-            return Self::of_machine(
-                dir,
-                weights,
-                CardModel::Belief(config.into()),
-                recipe,
-                reference,
-            );
+        if [MACHINE, BELIEF].iter().any(|name| dir.join(name).is_file()) {
+            return Self::of_machine(dir, reference);
         }
         let model = Model::load(dir, &candle_core::Device::Cpu)?;
         let mut files: Vec<(String, FileContent)> = [CONFIG, WEIGHTS]
@@ -98,15 +73,24 @@ impl ModelBundle {
         Self::with(files, Self::network(&model)?, recipe, results, reference)
     }
 
-    /// The Boltzmann machine or belief net in the folder `dir`: the name of its file of weights, and how many bytes that may have. Whether its numbers are
-    /// whole is for whoever knows them to say.
-    fn of_machine(
-        dir: &Path,
-        (weights, (least, most)): (&str, (u64, u64)),
-        model: CardModel,
-        recipe: Option<String>,
-        reference: &Reference,
-    ) -> Result<Self> {
+    /// The Boltzmann machine or belief net in the folder `dir`. Whether its numbers are whole is for whoever knows them to say.
+    fn of_machine(dir: &Path, reference: &Reference) -> Result<Self> {
+        let config = ModelConfig::read(dir.join(CONFIG))?;
+        let (weights, (least, most)) = (config.weights(), config.weights_size());
+        let (model, recipe) = match config {
+            ModelConfig::Machine(config) => {
+                let read = |path: &Path| MachineRecipe::read(path)?.without_paths().to_toml();
+                (CardModel::Machine(config), recipe_in(dir, read)?)
+            }
+            ModelConfig::Belief(config) => {
+                let read = |path: &Path| BeliefRecipe::read(path)?.without_paths().to_toml();
+                (CardModel::Belief(config), recipe_in(dir, read)?)
+            }
+            ModelConfig::Network(_) => {
+                let expected = "that of the Boltzmann machine or belief net beside it";
+                return Err(Error::file(dir.join(CONFIG), "model", expected, "a network's"));
+            }
+        };
         let path = dir.join(weights);
         let size = FileContent::File(path.clone()).size()?;
         if !(least..=most).contains(&size) {

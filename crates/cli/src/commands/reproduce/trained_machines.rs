@@ -131,7 +131,6 @@ fn reproduce_contacts(
     let lines: Vec<_> = lines.collect();
     let seconds: f64 = lines.iter().filter_map(|line| line["seconds"].as_f64()).sum();
     let pearson = lines.iter().rev().find_map(|line| line["resampled_pearson"].as_f64());
-    let pearson = pearson.filter(|pearson| *pearson >= TARGET);
     let found = ReproducedAlignment {
         name: known.name,
         data,
@@ -144,7 +143,11 @@ fn reproduce_contacts(
         sites: json(&dir.join("config.json"))?["visible"]["sites"].as_u64(),
     };
     write_whole(&dir.join(RESULT), &serde_json::to_vec_pretty(&found)?)?;
-    let pearson = pearson.map_or("not reached".to_owned(), |pearson| format!("{pearson:.4}"));
+    let pearson = match pearson {
+        Some(pearson) if pearson >= TARGET => format!("{pearson:.4}"),
+        Some(pearson) => format!("{pearson:.4}, below the target,"),
+        None => "not looked at".to_owned(),
+    };
     output::line(format!(
         "Pearson {pearson} after {} updates in {seconds:.0} s of learning (adabmDCA: 0.952); learning.png has the way, contacts/ the map",
         lines.len()

@@ -39,6 +39,8 @@ const CASES_A_COLUMN: usize = 5;
 /// The highest usual learning rates of units without bounds, which higher ones let run away: beside hidden units, and by the exact gradient.
 const UNBOUNDED_RATE: f64 = 0.01;
 const EXACT_RATE: f64 = 0.2;
+/// Visible units above which learning by pseudo-likelihood beside hidden ones is called slow.
+const SLOW_PSEUDO: usize = 200;
 /// Samples in the picture, and sweeps of each.
 const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
@@ -269,6 +271,13 @@ impl ResolvedMachine {
             false => couplings,
         };
         let shape = Shape { visible, hidden, labels, couplings };
+        let count = machine_data::count_of(&shape.visible)?;
+        let is_slow = !shape.hidden.is_empty() && count > SLOW_PSEUDO;
+        if is_slow && learning.negative == Negative::PseudoLikelihood {
+            output::note(format!(
+                "beside hidden units the pseudo-likelihood takes a step of CD-1 for each value of all {count} units: method=pcd is faster"
+            ));
+        }
         let is_measured =
             shape.couplings.is_within_visible() && machine_data::has_measurements(&shape.visible);
         if is_measured && named.method.is_none() {

@@ -61,7 +61,7 @@ impl NegativePhase for PseudoLikelihood {
         Self::check(machine)?;
         match machine.last().units().width() {
             0 => without_hidden(machine, positive),
-            _ => beside_hidden(machine, positive),
+            _ => beside_hidden(machine, positive, BLOCK),
         }
     }
 }
@@ -90,12 +90,12 @@ fn without_hidden(machine: &dyn Boltzmann, positive: &Phase) -> Result<Averages>
 const BLOCK: usize = 1 << 22;
 
 /// With s(v) the statistics of a case, hidden units at their means, and v(i, x) the case with unit i at x, the derivative is
-/// Σᵢ [s(v) − Σₓ p(x | the others)·s(v(i, x))], of which the positive phase is s(v).
-fn beside_hidden(machine: &dyn Boltzmann, positive: &Phase) -> Result<Averages> {
+/// Σᵢ [s(v) − Σₓ p(x | the others)·s(v(i, x))], of which the positive phase is s(v). A `block` is the most numbers of cases that are changed at once, or of one unit.
+fn beside_hidden(machine: &dyn Boltzmann, positive: &Phase, block: usize) -> Result<Averages> {
     let sites = sites(machine)?;
     let width = machine.rest().units().width() + machine.last().units().width();
     let most = sites.iter().map(|site| site.values.len()).max().unwrap_or(1);
-    let together = BLOCK / (most * positive.cases()? * width).max(1);
+    let together = block / (most * positive.cases()? * width).max(1);
     let of_data = Averages::of(machine, positive)?.times(1.0 - sites.len() as f64)?;
     sites.chunks(together.max(1)).try_fold(of_data.multiplied_out(machine)?, |sum, some| {
         let here = Averages::of(machine, &with_each_value(machine, positive, some)?)?;
@@ -170,4 +170,36 @@ fn with_each_value(machine: &dyn Boltzmann, positive: &Phase, sites: &[Site]) ->
     }
     let log_weights = Tensor::cat(&log_weights, 0)?.flatten_all()?;
     Ok(Phase { visible, hidden_inputs, log_weights: Some(log_weights) })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::model::init::Init;
+    use crate::{Rbm, Units};
+
+    /// Unit by unit, and some of them together, as all at once.
+    #[test]
+    fn blocks_of_units_are_summed() -> Result<()> {
+        let (units, hidden): (Units, Units) = ("potts(3):2+spin:3".parse()?, Units::bernoulli(4));
+        let (rbm, mut rng) = (Rbm::new(&units, &hidden, DType::F64, &Device::Cpu)?, Rng::new(3));
+        Init { weight_deviation: 1.0, hidden_bias: 0.3 }.draw_weights(&rbm, &mut rng)?;
+        let none = Tensor::zeros((5, 9), DType::F64, &Device::Cpu)?;
+        let positive = Phase::of(&rbm, &rbm.visible().sample(&none, &mut rng)?)?;
+        let of = |block: usize| -> Result<Vec<f64>> {
+            let found = beside_hidden(&rbm, &positive, block)?;
+            let weights =
+                found.couplings[0].tensor(rbm.weights())?.flatten_all()?.to_vec1::<f64>()?;
+            Ok([weights, found.visible[0].to_vec1()?, found.hidden[0].to_vec1()?].concat())
+        };
+        let whole = of(BLOCK)?;
+        // A unit of three values takes 3 · 5 · 13 numbers.
+        for block in [1, 2 * 195] {
+            let found = of(block)?;
+            assert!(found.iter().zip(&whole).all(|(x, y)| (x - y).abs() < 1e-12), "{block}");
+        }
+        Ok(())
+    }
 }
