@@ -64,6 +64,16 @@ pub(crate) fn text_of(path: &Path) -> Result<String> {
         .map_err(|_| Error::file(path, "byte 0", "text", "bytes that are no text"))
 }
 
+/// Sorted: by number where all are numbers, so that 10 comes after 9, else as texts.
+pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut order: Vec<&str> = names.collect();
+    order.sort_unstable();
+    if order.iter().all(|name| name.parse::<u64>().is_ok()) {
+        order.sort_by_key(|name| name.parse::<u64>().unwrap_or(0));
+    }
+    order
+}
+
 const FORMATS: &str = "rudy's 'units edges', %%MatrixMarket, a JSON object with \"quadratic\", J and h of adabmDCA, or UAI's MARKOV or BAYES";
 
 struct Text<'a> {
@@ -232,11 +242,7 @@ impl<'a> Text<'a> {
             }
             names.entry(name).or_default();
         }
-        // By number where all are numbers, so that 10 comes after 9.
-        let mut order: Vec<&str> = names.keys().copied().collect();
-        if order.iter().all(|name| name.parse::<u64>().is_ok()) {
-            order.sort_by_key(|name| name.parse::<u64>().unwrap_or(0));
-        }
+        let order = in_order(names.keys().copied());
         for (number, name) in order.iter().enumerate() {
             names.insert(*name, number as u32);
         }
@@ -326,8 +332,9 @@ impl<'a> Text<'a> {
                 _ => return Err(self.wrong(line, expected, &fields.join(" "))),
             }
         }
-        for (number, place) in letters.values_mut().enumerate() {
-            place.1 = number as u32;
+        let order = in_order(letters.keys().copied());
+        for (number, letter) in order.iter().enumerate() {
+            letters.entry(letter).and_modify(|place| place.1 = number as u32);
         }
         let states = letters.len();
         if states < 2 || sites.saturating_mul(states) > self.most() {
@@ -369,7 +376,6 @@ impl<'a> Text<'a> {
             }
         }
         let fields = given.into_iter().map(|field| field.unwrap_or(0.0)).collect();
-        let order: Vec<&str> = letters.keys().copied().collect();
         let mut all = Edges::default();
         for (line, ends, value) in pairs {
             if ends[0].0 == ends[1].0 {

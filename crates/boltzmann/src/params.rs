@@ -8,7 +8,7 @@ use rbm_core::state::write_whole;
 use rbm_core::{Error, Result, Units};
 
 use crate::Graph;
-use crate::files::text_of;
+use crate::files::{in_order, text_of};
 
 impl Graph {
     /// Writes a machine of Potts units as a `_params.dat` of adabmDCA, which [`Graph::read`] reads with the same energies: a line
@@ -54,19 +54,42 @@ impl Graph {
 pub fn letters_of_params(path: impl AsRef<Path>) -> Result<Vec<String>> {
     let text = text_of(path.as_ref())?;
     let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let letters: BTreeSet<String> = fields
+    let letters: BTreeSet<&str> = fields
         .flat_map(|fields| match fields[..] {
-            ["J", _, _, a, b, _] => vec![a.to_owned(), b.to_owned()],
-            ["h", _, a, _] => vec![a.to_owned()],
+            ["J", _, _, a, b, _] => vec![a, b],
+            ["h", _, a, _] => vec![a],
             _ => Vec::new(),
         })
         .collect();
-    Ok(letters.into_iter().collect())
+    Ok(in_order(letters.into_iter()).into_iter().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// States written as numbers are those numbers: state 10 comes after state 9.
+    #[test]
+    fn states_that_are_numbers_keep_them() -> Result<()> {
+        let fields: Vec<f64> = (0..22).map(f64::from).collect();
+        let graph = Graph {
+            units: Units::Potts { sites: 2, states: 11 },
+            edges: vec![[10, 12]],
+            couplings: vec![1.0],
+            fields: fields.clone(),
+            shape: None,
+            names: Vec::new(),
+            offset: 0.0,
+        };
+        let folder = tempfile::tempdir().map_err(|e| Error::io(".", e))?;
+        let path = folder.path().join("x_params.dat");
+        let letters: Vec<String> = (0..11).map(|state| state.to_string()).collect();
+        graph.write_params(&path, &letters)?;
+        let read = Graph::read(&path)?;
+        assert_eq!((read.fields, read.edges), (fields, vec![[10, 12]]));
+        assert_eq!(letters_of_params(&path)?, letters);
+        Ok(())
+    }
 
     #[test]
     fn what_is_written_is_read_with_the_same_energies() -> Result<()> {
