@@ -308,6 +308,44 @@ mod tests {
         Ok(())
     }
 
+    /// The strongest pairs of seven sites of four states, J from words of splitmix64 along the upper triangle, as a program in NumPy has them.
+    #[test]
+    fn scores_are_those_of_another_program() -> Result<()> {
+        let units = Units::Potts { sites: 7, states: 4 };
+        let width = units.width();
+        let mut weights = vec![0f32; width * width];
+        let pairs = (0..width).flat_map(|i| (i + 1..width).map(move |j| (i, j)));
+        for (k, (i, j)) in pairs.enumerate().filter(|(_, (i, j))| i / 4 != j / 4) {
+            let share = (crate::lattice::word(51, k as u64) >> 11) as f64 / 2f64.powi(53);
+            weights[i * width + j] = (2.0 * share - 1.0) as f32;
+            weights[j * width + i] = weights[i * width + j];
+        }
+        let weights = Tensor::from_vec(weights, (width, width), &Device::Cpu)?;
+        let couplings = PottsCouplings::new(&units, &weights)?;
+        let all = [
+            ([1, 3], 2.3662663730, 0.5836957705),
+            ([4, 6], 1.9627092652, 0.2936160355),
+            ([4, 5], 1.7715943867, 0.2743748342),
+            ([0, 6], 1.8288276858, 0.2017981989),
+        ];
+        let without_the_first = [
+            ([1, 3], 1.9341389301, 0.6392155633),
+            ([4, 5], 1.5041220812, 0.4592921863),
+            ([2, 6], 1.4601688197, 0.4303222927),
+            ([0, 6], 1.5131725804, 0.3170912348),
+        ];
+        for (without, expected) in [(None, all), (Some(0), without_the_first)] {
+            for (contact, (sites, norm, score)) in
+                couplings.contacts(1, without)?.into_iter().zip(expected)
+            {
+                assert_eq!(contact.sites, sites);
+                assert!((contact.norm - norm).abs() < 1e-6, "{contact:?}");
+                assert!((contact.score - score).abs() < 1e-6, "{contact:?}");
+            }
+        }
+        Ok(())
+    }
+
     #[test]
     fn the_correction_is_that_by_hand() {
         // Norms 3, 1, 2 of the pairs 01, 02, 12: means of the sites 2, 5/2, 3/2, of all 2.

@@ -141,7 +141,7 @@ fn spins(shape: [usize; 2], edges: Vec<(u64, [u32; 2])>, coupling: impl Fn(u64) 
 }
 
 /// Word k of splitmix64 (Steele, Lea, Flood 2014).
-fn word(seed: u64, k: u64) -> u64 {
+pub(crate) fn word(seed: u64, k: u64) -> u64 {
     let z = seed.wrapping_add((k + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -20,10 +20,12 @@ pub struct Resampled {
     pub pearson: f64,
     /// The same after half of them: where it differs, the chains have not come to rest.
     pub pearson_halfway: f64,
+    /// What a machine with exactly the correlations of the data would be expected to have: so many chains know their correlations to an error.
+    pub attainable: f64,
 }
 
 impl Resampled {
-    /// So many chains and sweeps of `machine`, whose first layer is `visible`, beside `data`.
+    /// That of so many chains, after so many sweeps, of `machine`, whose first layer is `visible`, beside `data`.
     ///
     /// # Errors
     ///
@@ -35,21 +37,45 @@ impl Resampled {
         [chains, sweeps]: [usize; 2],
         rng: &mut Rng,
     ) -> Result<Self> {
+        let seen = |rest: &Tensor| -> Result<Tensor> {
+            Ok(rest.narrow(1, 0, visible.width())?.contiguous()?)
+        };
+        let agreement = |rest: &Tensor| -> Result<f64> {
+            Correlations::of(visible, &seen(rest)?, None)?.pearson(data)
+        };
         if let Some(exact) = exact_samples(machine, chains, rng)? {
-            let seen = exact.narrow(1, 0, visible.width())?.contiguous()?;
-            let pearson = Correlations::of(visible, &seen, None)?.pearson(data)?;
-            return Ok(Self { pearson, pearson_halfway: pearson });
+            let (pearson, attainable) = (agreement(&exact)?, attainable(visible, &seen(&exact)?)?);
+            return Ok(Self { pearson, pearson_halfway: pearson, attainable });
         }
         let start = AnnealingPath::from_biases(machine)?.sample_at_zero(machine, chains, rng)?;
-        let agreement = |rest: &Tensor| -> Result<f64> {
-            let seen = rest.narrow(1, 0, visible.width())?.contiguous()?;
-            Correlations::of(visible, &seen, None)?.pearson(data)
-        };
         let half = walked(machine, start, sweeps / 2, rng, &mut |_| true)?;
         let pearson_halfway = agreement(&half)?;
         let end = walked(machine, half, sweeps - sweeps / 2, rng, &mut |_| true)?;
-        Ok(Self { pearson: agreement(&end)?, pearson_halfway })
+        let (pearson, attainable) = (agreement(&end)?, attainable(visible, &seen(&end)?)?);
+        Ok(Self { pearson, pearson_halfway, attainable })
     }
+
+    /// How much of `own`, which the chains of a training have, chains started anew lack although their number is allowed for. A training follows
+    /// the noise of its own chains, so that these agree with the data the better for it.
+    pub fn behind(&self, own: f64) -> f64 {
+        own - self.pearson / self.attainable
+    }
+}
+
+/// Pearson's correlation that is expected between the correlations of so many `samples` `(chains, width)` and those of the machine itself: both
+/// halves of the samples have the same signal S and each twice the noise N, r = S/(S + 2N), and S/√(S·(S + N)) is asked for.
+fn attainable(visible: &Units, samples: &Tensor) -> Result<f64> {
+    let (count, half) = (samples.dim(0)?, samples.dim(0)? / 2);
+    if half == 0 {
+        return Ok(1.0);
+    }
+    let of = |from: usize, count: usize| -> Result<Correlations> {
+        Correlations::of(visible, &samples.narrow(0, from, count)?.contiguous()?, None)
+    };
+    let between = of(0, half)?.pearson(&of(half, count - half)?)?;
+    // Where the halves have nothing in common nothing can be said: then nothing is allowed for.
+    let noise = if between > 0.0 { 0.5 * (1.0 / between - 1.0) } else { 0.0 };
+    Ok(1.0 / (1.0 + noise).sqrt())
 }
 
 /// `count` configurations of the first `width` units of the rest of `machine`, its visible ones, after so many sweeps from where units are

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_boltzmann::lattice::{ising, potts};
+use candle_boltzmann::learning::Learner;
 use candle_boltzmann::{Graph, MarkovField, Start, Walk};
 use candle_core::{DType, Device};
 use rand::RngExt;
 use rbm_core::estimate::log_partition;
-use rbm_core::model::Boltzmann;
+use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::sampling::GraphChains;
 use rbm_core::{Rng, Units};
 
@@ -162,6 +163,59 @@ fn spins_that_all_pull_each_other() {
         let found = mean(&means);
         let spread = means.iter().map(|x| (x - found).powi(2)).sum::<f64>() / (chains - 1) as f64;
         close(found, square, 4.0 * (spread / chains as f64).sqrt());
+    }
+}
+
+/// Five Potts sites, all pairs of whose columns are coupled, or those of neighbours alone: one layer that is coupled with itself, a layer for each
+/// colour, elimination and the machine that is imported are one distribution.
+#[test]
+fn a_graph_is_one_machine_however_it_is_made() {
+    let units = Units::Potts { sites: 5, states: 3 };
+    let graph = |is_dense: bool| {
+        let site = |column: u32| column / 3;
+        let pairs = (0..15u32).flat_map(|a| (a + 1..15).map(move |b| [a, b]));
+        let is_coupled = |[a, b]: &[u32; 2]| match site(*b) - site(*a) {
+            0 => false,
+            1 => true,
+            _ => is_dense,
+        };
+        let edges: Vec<[u32; 2]> = pairs.filter(is_coupled).collect();
+        let number = |k: usize| ((k * 37 + 11) % 29) as f64 / 20.0 - 0.7;
+        Graph {
+            units: units.clone(),
+            couplings: (0..edges.len()).map(number).collect(),
+            edges,
+            fields: (0..15).map(|k| number(k + 5)).collect(),
+            shape: None,
+            names: Vec::new(),
+            offset: 0.0,
+        }
+    };
+    for is_dense in [true, false] {
+        let graph = graph(is_dense);
+        let known = eliminated(&graph, 1.0);
+        let machine = graph.machine(DType::F64, &Device::Cpu).unwrap();
+        let is_lateral = matches!(machine.couplings(), [Coupling::Lateral { .. }]);
+        assert_eq!(is_lateral, is_dense);
+        close(log_partition(&machine).unwrap(), known, 1e-9);
+        let Graph { units, edges, couplings, fields, .. } = &graph;
+        let coloured =
+            Machine::on_graph(units, edges, couplings, fields, DType::F64, &Device::Cpu).unwrap();
+        assert!(coloured.layers().len() > 1);
+        close(log_partition(&coloured).unwrap(), known, 1e-9);
+
+        let imported = Learner::of_graph(&graph).unwrap();
+        close(log_partition(imported.machine()).unwrap(), known, 1e-4);
+        let again = imported.graph().unwrap();
+        for state in [0usize, 1, 77, 242] {
+            let x: Vec<f64> = (0..15usize)
+                .map(|column| {
+                    let of_site = state / 3usize.pow(column as u32 / 3) % 3;
+                    f64::from(u8::from(of_site == column % 3))
+                })
+                .collect();
+            close(again.energy(&x).unwrap(), graph.energy(&x).unwrap(), 1e-5);
+        }
     }
 }
 

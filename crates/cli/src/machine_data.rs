@@ -3,7 +3,9 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::Examples;
-use candle_dbn::data::{self, Binarise, Dataset, Missing, ReadOptions, Standardise, check_units};
+use candle_dbn::data::{
+    self, Binarise, Dataset, Missing, ReadOptions, Standardise, check_units, check_width,
+};
 use candle_dbn::network::labels::label_codes;
 use candle_dbn::recipe::VisibleKind;
 use candle_dbn::store::table::TableLayout;
@@ -91,12 +93,7 @@ pub fn configurations(
     standardise: Option<&Standardise>,
     source: &str,
 ) -> Result<Tensor> {
-    ensure!(
-        part.width() == units.width(),
-        "{source}: expected {} values a case, for {units}, found {}",
-        units.width(),
-        part.width()
-    );
+    check_width(part, units).with_context(|| source.to_owned())?;
     ensure!(
         !part.cases.has_missing()?,
         "{source}: values are missing: a Boltzmann machine needs all of them"

@@ -67,7 +67,7 @@ pub use options::{Known, Missing, ReadOptions, SOURCE_OF_OPTIONS};
 pub use rbm_core::{Error, Result};
 pub use source::{is_alignment, is_data, is_named, is_population, is_sparse, is_suite, is_table};
 pub use standardise::{ColumnMoments, Scaling, Standardise, known_moments};
-pub use validate::{check_units, check_values, one_hot_units};
+pub use validate::{check_units, check_values, check_width, one_hot_units};
 pub use view::View;
 pub use weights::Weights;
 

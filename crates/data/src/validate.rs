@@ -14,6 +14,25 @@ const SLACK: f32 = 1e-3;
 /// What is wrong with a value: its column, what should stand there, what does.
 type Misfit = (usize, String, String);
 
+/// Checks that the cases of `part` are as wide as these units: of Potts units, as long as their sites.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for cases of another width.
+pub fn check_width(part: &Examples, units: &Units) -> Result<()> {
+    let (found, wanted) = (part.width(), units.width());
+    if found == wanted {
+        return Ok(());
+    }
+    let (expected, found) = match units {
+        Units::Potts { sites, states } if found.is_multiple_of((*states).max(1)) => {
+            (format!("{sites} sites of {states} states"), format!("{} sites", found / states))
+        }
+        _ => (format!("{wanted} values a case for {units}"), found.to_string()),
+    };
+    Err(Error::invalid("the data", expected, found))
+}
+
 /// Checks that the cases of `part` are configurations of `units`, or means of some: zeros to ones for Bernoulli units, −1 or
 /// 1 for spins, at most the number of trials for binomial ones, sites that sum to one for Potts units, counts that sum to the
 /// number of draws for multinomial ones, nothing below zero for rectified ones. `path_or_name` is the source.
@@ -23,10 +42,7 @@ type Misfit = (usize, String, String);
 /// [`Error::File`] for the first value that cannot be, naming its case and its place in it, both from 1; [`Error::Invalid`]
 /// for cases of another width.
 pub fn check_units(path_or_name: &str, part: &Examples, units: &Units) -> Result<()> {
-    if part.width() != units.width() {
-        let expected = format!("{} values a case for {units}", units.width());
-        return Err(Error::invalid("the data", expected, part.width().to_string()));
-    }
+    check_width(part, units)?;
     let is_range =
         matches!(units, Units::Bernoulli { .. } | Units::Binomial { .. } | Units::Gaussian { .. });
     if is_range {

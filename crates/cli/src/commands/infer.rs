@@ -3,20 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use candle_boltzmann::{Beliefs, Clique, FieldBest, Graph, MarkovField, Mode, evidence_as_uai};
+use candle_boltzmann::{
+    Beliefs, Clique, FieldBest, Graph, MarkovField, Mode, evidence_as_uai, letters_of_params,
+};
 use candle_core::{DType, Device};
 use candle_dbn::estimate::likelihood::TOLERANCE;
 use indicatif::MultiProgress;
-use rbm_core::Rng;
 use rbm_core::estimate::AisEstimates;
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::sampling::mixing::MOST_R_HAT;
 use rbm_core::state::write_whole;
+use rbm_core::{Rng, Units};
 use serde::Serialize;
 
 use super::evaluate::machine::brief_log_partition;
 use crate::beliefs::{self, LearnedBelief};
 use crate::interrupt::Interrupted;
+use crate::machines::{self, LearnedMachine};
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress};
 
@@ -39,8 +42,9 @@ const SWEEPS: u32 = 100_000;
   dbn infer ising:8x8 --temperature 2.5 --sampled --log-z  sampled, with log Z from both sides
 MODEL: a UAI file (MARKOV or BAYES), whatever dbn anneal takes, or the run of a small belief net (at
 most 20 units in each layer above another), whose variables are v0, v1, ... and the causes above
-them h1.0, h1.1, ..., h2.0, ... The variables of a problem in JSON have its names. Of spins and of
-Bernoulli units state 1 is up. Exact where no table exceeds 2^24 numbers and all together 2^29, else
+them h1.0, h1.1, ..., h2.0, ... The variables of a problem in JSON have its names; those of an
+alignment are its sites from 1, and their states its letters: --given 2=A. Of spins and of Bernoulli
+units state 1 is up. Exact where no table exceeds 2^24 numbers and all together 2^29, else
 from Gibbs sampling in 8 chains: which of both is said. Of samples, 0.1234(12) has a standard error
 of 0.0012, by the spread between the chains.")]
 pub struct Infer {
@@ -97,6 +101,9 @@ struct Inferred<'a> {
     /// What the variables are called, where they have names.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     names: &'a [String],
+    /// What their states are called, where these are letters.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    letters: &'a [String],
     temperature: f64,
     given: Vec<(usize, usize)>,
     is_exact: bool,
@@ -128,14 +135,14 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     output::check_folders(&files)?;
     inputs::check_temperature(args.temperature)?;
     let model = inputs::text(&args.model)?;
-    let Question { mut field, graph, names: own } = Question::find(&args.model)?;
+    let Question { mut field, graph, names: own, letters } = Question::find(&args.model)?;
     let places = files.iter().map(std::path::absolute).collect::<std::io::Result<Vec<_>>>()?;
     if (1..places.len()).any(|at| places[..at].contains(&places[at])) {
         return Err(Usage::of(anyhow!(
             "--uai, --mar and --evid: expected several files, found one"
         )));
     }
-    let names = Names { states: field.states.clone(), own };
+    let names = Names { states: field.states.clone(), own, letters };
     let mut given = match &args.evidence {
         Some(path) => {
             let given = field.read_evidence(path)?;
@@ -151,7 +158,7 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         if let Some((_, other)) =
             given.iter().find(|(known, of)| *known == variable && *of != state)
         {
-            let name = names.name(variable);
+            let (name, other) = (names.name(variable), names.name_of_state(*other));
             bail!("--given {text}: expected one state for {name}, found {other} before");
         }
         given.push((variable, state));
@@ -192,6 +199,7 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     let inferred = Inferred {
         model,
         names: &names.own,
+        letters: &names.letters,
         temperature: args.temperature,
         given,
         is_exact: found.mode.is_some(),
@@ -224,13 +232,16 @@ struct Question {
     graph: Option<Graph>,
     /// What its variables are called, where they have names.
     names: Vec<String>,
+    /// What the states of each are called, where they are letters of an alignment.
+    letters: Vec<String>,
 }
 
 impl Question {
     fn find(path: &Path) -> Result<Self> {
         let model = inputs::text(path)?;
         if MarkovField::is_in(model) {
-            return Ok(Self { field: MarkovField::read(model)?, graph: None, names: Vec::new() });
+            let field = MarkovField::read(model)?;
+            return Ok(Self { field, graph: None, names: Vec::new(), letters: Vec::new() });
         }
         if beliefs::is_learned(path) {
             let learned = LearnedBelief::open(path)?;
@@ -244,12 +255,38 @@ impl Question {
                     _ => format!("h{layer}.{unit}"),
                 })
             });
-            return Ok(Self { field, graph: None, names: names.collect() });
+            let names = names.collect();
+            return Ok(Self { field, graph: None, names, letters: Vec::new() });
         }
         let graph = inputs::graph(model)?;
-        let (field, names) = (MarkovField::of_graph(&graph)?, graph.names.clone());
-        Ok(Self { field, graph: Some(graph), names })
+        let field = MarkovField::of_graph(&graph)?;
+        let letters = letters(path, &graph)?;
+        // The sites of an alignment are counted from 1.
+        let names = match letters.is_empty() {
+            true => graph.names.clone(),
+            false => (1..=field.states.len()).map(|site| site.to_string()).collect(),
+        };
+        Ok(Self { field, graph: Some(graph), names, letters })
     }
+}
+
+/// The letters of the states of every unit of `graph`, which is of `model`; none where it is of no alignment.
+fn letters(model: &Path, graph: &Graph) -> Result<Vec<String>> {
+    let Units::Potts { sites, states } = graph.units else { return Ok(Vec::new()) };
+    let letters = if machines::is_learned(model) {
+        let learned = LearnedMachine::open(model)?;
+        // Hidden units have no letters.
+        let has_hidden = *learned.visible() != (Units::Potts { sites, states });
+        match learned.letters("infer") {
+            Ok(known) if !has_hidden => known.letters().chars().map(String::from).collect(),
+            _ => Vec::new(),
+        }
+    } else if model.is_file() {
+        letters_of_params(model)?
+    } else {
+        Vec::new()
+    };
+    Ok(if letters.len() == states { letters } else { Vec::new() })
 }
 
 /// Errors of sampling; samples that are all alike have no spread, and so none.
@@ -369,6 +406,8 @@ struct Names {
     /// How many states each has.
     states: Vec<usize>,
     own: Vec<String>,
+    /// What states are called, where they are letters.
+    letters: Vec<String>,
 }
 
 impl Names {
@@ -401,12 +440,36 @@ impl Names {
             .rsplit_once('=')
             .with_context(|| format!("--given {text:?}: expected VARIABLE=STATE"))?;
         let variable = self.variable(variable)?;
+        if !self.letters.is_empty() {
+            let number = self.letters.iter().position(|letter| letter == state);
+            let number = number.with_context(|| {
+                let letters = self.letters.join(" ");
+                format!("--given {text:?}: expected one of the letters {letters}, found {state:?}")
+            })?;
+            return Ok((variable, number));
+        }
         let number = state.parse().ok().filter(|number| *number < self.states[variable]);
         let number = number.with_context(|| {
             let most = self.states[variable] - 1;
             format!("--given {text:?}: expected a state from 0 to {most}, found {state:?}")
         })?;
         Ok((variable, number))
+    }
+
+    fn name_of_state(&self, state: usize) -> String {
+        self.letters.get(state).cloned().unwrap_or_else(|| state.to_string())
+    }
+
+    /// States for a line, where they are few.
+    fn listed(&self, states: &[usize]) -> String {
+        let apart = if self.letters.is_empty() { " " } else { "" };
+        match states.len() {
+            0..=64 => {
+                let names = states.iter().map(|state| self.name_of_state(*state));
+                format!(" {}", names.collect::<Vec<_>>().join(apart))
+            }
+            _ => String::new(),
+        }
     }
 
     fn name(&self, variable: usize) -> String {
@@ -422,7 +485,7 @@ impl Inferred<'_> {
     fn print(&self, names: &Names) -> Result<()> {
         let most = self.marginals.iter().map(|(_, marginal)| marginal.len()).max().unwrap_or(0);
         let header: Vec<String> = std::iter::once("variable".into())
-            .chain((0..most).map(|state| format!("p({state})")))
+            .chain((0..most).map(|state| format!("p({})", names.name_of_state(state))))
             .collect();
         let row = |(at, (variable, marginal)): (usize, &(usize, &[f64]))| {
             let errors = self.errors.as_ref().map(|errors| &errors[at].1[..]);
@@ -451,15 +514,15 @@ impl Inferred<'_> {
             };
             let rows = self.joint.iter().zip(shown).map(|((states, _), p)| {
                 let p = if is_excluded(states) { output::number(0.0) } else { p };
-                states.iter().map(usize::to_string).chain([p]).collect()
+                states.iter().map(|state| names.name_of_state(*state)).chain([p]).collect()
             });
             output::line(output::table(&header, rows.collect()))?;
         }
-        self.print_exact()?;
-        self.print_sampled()
+        self.print_exact(names)?;
+        self.print_sampled(names)
     }
 
-    fn print_exact(&self) -> Result<()> {
+    fn print_exact(&self, names: &Names) -> Result<()> {
         let (Some(log_z), Some(mode)) = (self.log_partition, &self.most_probable) else {
             return Ok(());
         };
@@ -469,13 +532,13 @@ impl Inferred<'_> {
         let p = if p < 1e-3 { format!("{p:.4e}") } else { format!("{p:.6}") };
         output::line(format!(
             "most probable{}: p = {p}, E = {:.6}, one of {}",
-            listed(&mode.states),
+            names.listed(&mode.states),
             mode.energy(),
             output::counted(mode.count)
         ))
     }
 
-    fn print_sampled(&self) -> Result<()> {
+    fn print_sampled(&self, names: &Names) -> Result<()> {
         let Some(best) = &self.best_seen else { return Ok(()) };
         let tau = output::short(self.temperature);
         output::line(format!("sampled at T = {tau}: probabilities have errors of sampling"))?;
@@ -504,7 +567,7 @@ impl Inferred<'_> {
         match (&best.states[..], &best.energies.0[..]) {
             ([states], [energy]) => output::line(format!(
                 "best of these samples{}: E = {} (dbn anneal looks for lower ones)",
-                listed(states),
+                names.listed(states),
                 output::number(*energy)
             )),
             _ => Ok(()),
@@ -524,12 +587,4 @@ fn probabilities(values: &[f64], errors: Option<&[Option<f64>]>) -> Vec<String> 
         (p, error) => output::with_error(p, error.unwrap_or(0.0)),
     };
     values.iter().zip(errors).map(text).collect()
-}
-
-/// States for a line, where they are few.
-fn listed(states: &[usize]) -> String {
-    match states.len() {
-        0..=64 => states.iter().map(|state| format!(" {state}")).collect(),
-        _ => String::new(),
-    }
 }

@@ -9,6 +9,7 @@ use candle_boltzmann::learning::Learning;
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
 use candle_dbn::store::table::TableLayout;
+use rbm_core::Units;
 use serde::Serialize;
 
 use crate::beliefs::{self, LearnedBelief};
@@ -174,7 +175,15 @@ fn of_machine(args: &Inspect) -> Result<()> {
     output::line(output::table(&header, layers.collect()))?;
     // Columns of a table by their names, and of a category by its state.
     let table = TableLayout::read(&args.run)?.and_then(|table| table.columns);
-    let names = table.map(|columns| columns.value_names()).unwrap_or_default();
+    let mut names = table.map(|columns| columns.value_names()).unwrap_or_default();
+    // Of an alignment letters at sites, which are counted from 1.
+    if let (Units::Potts { sites, .. }, Ok(alphabet)) =
+        (machine.visible(), machine.letters("inspect"))
+    {
+        let site =
+            |site: usize| alphabet.letters().chars().map(move |letter| format!("{site}{letter}"));
+        names = (1..=*sites).flat_map(site).collect();
+    }
     let name_of = |layer: &str, column: usize| match names.get(column) {
         Some(name) if layer.ends_with("visible") => name.clone(),
         _ => column.to_string(),

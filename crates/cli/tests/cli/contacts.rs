@@ -59,6 +59,50 @@ fn machines_that_leave_equilibrium_say_so() {
     assert!(!said.err.contains("left equilibrium"), "{}", said.err);
 }
 
+/// Six families that are far apart, chains that step once an update and a rate too high for them: they agree with the data, and those
+/// started anew do not.
+#[test]
+fn targets_that_chains_alone_have_reached_are_not_reached() {
+    let place = Place::new();
+    let mut random = SplitMix(5);
+    let mut letters = |of: &[u8]| -> Vec<u8> {
+        (0..40).map(|_| of[random.below(of.len() as u64) as usize]).collect()
+    };
+    let families: Vec<Vec<u8>> = (0..6).map(|_| letters(b"ACGU")).collect();
+    let mut text = String::new();
+    for i in 0..600 {
+        let (other, changes) = (letters(b"-ACGU"), letters(b"xxxxxxxxxxxxxc"));
+        let row = families[i % 6].iter().zip(&other).zip(&changes);
+        let row = row.map(|((own, other), change)| if *change == b'c' { *other } else { *own });
+        writeln!(text, ">seq{i}\n{}", String::from_utf8(row.collect()).unwrap()).unwrap();
+    }
+    place.write("six.fasta", text);
+    let words = "train six.fasta --model bm --set target_pearson=0.97 --set chains=500 --set method=pcd --set sweeps=1 \
+                 --set learning_rate=0.5 --set epochs=200 --no-pictures --no-evaluation --out six";
+    let said = place.dbn(words).done();
+    assert!(said.err.contains("they have left equilibrium"), "{}", said.err);
+    assert!(said.err.contains("the target of 0.97 was not reached"), "{}", said.err);
+    let last = metrics(&place.path("six")).pop().unwrap();
+    assert!(last["pearson"].as_f64().unwrap() > 0.98, "{last}");
+}
+
+/// The target is Pearson's correlation of chains started anew, by whatever it learns: without chains of its own too. Machines in
+/// equilibrium are not said to have left it.
+#[test]
+fn every_way_to_learn_ends_at_the_target() {
+    let place = place();
+    for method in ["pseudo-likelihood", "ptt", "pt"] {
+        let said = place.dbn(&format!("{TARGET} --set method={method} --out {method}")).done();
+        let lines = metrics(&place.path(method));
+        let last = lines.last().unwrap();
+        assert!(last["resampled_pearson"].as_f64().unwrap() >= 0.9, "{method}: {last}");
+        assert!(lines.len() < 400 && lines.len().is_multiple_of(20), "{method}: {}", lines.len());
+        assert!(!said.err.contains("equilibrium"), "{method}: {}", said.err);
+        let found = json(&place.dbn(&format!("contacts {method} --json")).done().out);
+        assert_eq!(first(&found), PLANTED, "{method}");
+    }
+}
+
 #[test]
 fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
     let place = place();
@@ -88,6 +132,9 @@ fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
     assert_eq!(of("bm"), of("theirs"));
     place.dbn("sample theirs --fasta --temperature 0.5 --count 5 --steps 20 --out s").done();
     assert_eq!(place.text("s/samples.fasta").lines().count(), 10);
+    place
+        .dbn("train rna.fasta --model bm --out theirs")
+        .failed_in_the_end(&["theirs", "no recipe.toml"]);
     // What was cut is no machine, and neither is one without couplings.
     let text = place.text("rna_params.dat");
     let couplings: Vec<&str> = text.lines().filter(|line| line.starts_with('J')).collect();
@@ -131,6 +178,27 @@ fn sequences_are_scored_and_drawn_by_a_machine() {
     let scan = place.dbn("score bm wild.fasta --scan").done().out;
     assert_eq!(scan.lines().count(), 1 + 9 * 3, "{scan}");
     place.dbn("score bm wild.fasta --mutants C2G").failed_in_the_end(&["C2G", "column 2: A"]);
+    // Lengths are those of sequences, not of their codes.
+    place.write("long.fasta", ">long\nAACGACGUAC\n");
+    place.dbn("score bm long.fasta").failed(&["long.fasta", "9 sites of 5 states", "10 sites"]);
+
+    // Sites are counted from 1 and states are letters, wherever the program names them.
+    let said = place.dbn("inspect bm").done().out;
+    assert!(said.contains("2A – 8U: ") && said.contains("2C – 8G: "), "{said}");
+    place.dbn("contacts bm --params rna_params.dat --out c").done();
+    for model in ["bm", "rna_params.dat"] {
+        let said = place.dbn(&format!("infer {model} --given 2=A --query 8 --json")).done().out;
+        let found = json(&said);
+        assert_eq!(found["letters"], serde_json::json!(["-", "A", "C", "G", "U"]));
+        let of = &found["marginals"][0];
+        assert_eq!((&of[0], &found["given"][0]), (&7.into(), &serde_json::json!([1, 1])));
+        // A is planted with U.
+        assert!(of[1][4].as_f64().unwrap() > 0.5, "{said}");
+        let said = place.dbn(&format!("infer {model} --given 2=A,8=U --query 1")).done().out;
+        assert!(said.contains("p(A)") && said.contains("most probable "), "{said}");
+        place.dbn(&format!("infer {model} --given 2=X")).misused(&["2=X", "letters - A C G U"]);
+        place.dbn(&format!("infer {model} --query 0")).misused(&["\"0\"", "one of 1, 2"]);
+    }
 
     // Cold samples keep to the planted pair more than warm ones.
     let pairs = |temperature: f64| -> usize {

@@ -234,7 +234,7 @@ fn a_memory_stores_and_recalls() {
 
     place
         .dbn("train digits --model hopfield --limit 5 --out memory")
-        .failed(&["memory", "holds a run already"]);
+        .failed(&["memory", "holds a model already"]);
     place.dbn("train digits --model hopfield --layers 5").misused(&["--layers", "Hopfield"]);
     place.dbn("recall memory --noise 2").misused(&["--noise 2"]);
     place.dbn("recall memory bars-and-stripes:4").failed(&["64 units"]);

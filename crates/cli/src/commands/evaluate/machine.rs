@@ -476,7 +476,7 @@ pub fn exact_log_partition(
     Ok(found.map(counted))
 }
 
-/// log Z from both sides by a short estimation along `path`, of which nothing is kept; `how` it goes on is said where it is stopped.
+/// log Z from both sides by a short estimation along `path`; `how` it goes on is said where it is stopped.
 pub fn brief_log_partition(
     machine: &Machine,
     path: AnnealingPath,

@@ -10,6 +10,7 @@ use candle_boltzmann::{ColumnFindings, Couplings, Graph, Resampled, column_findi
 use candle_core::Tensor;
 use candle_dbn::Examples;
 use candle_dbn::data::Standardise;
+use candle_dbn::estimate::KeptPartition;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
 use candle_dbn::recipe::{HiddenLayers, LearningRecipe, MachineRecipe, VisibleKind};
 use candle_dbn::store::MACHINE;
@@ -18,7 +19,7 @@ use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::table::TableLayout;
 use candle_dbn::viz::images::{self, Contrast};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{AisEstimates, Correlations, sigma_points};
+use rbm_core::estimate::{AisEstimates, AisOptions, Correlations, sigma_points};
 use rbm_core::{Rng, Rows, Units};
 
 use super::initial_network::{self, InitialNetwork};
@@ -351,7 +352,10 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
         None => {
             let path = path(machine, &train.values, &seen)?;
             let how = "the machine is kept: dbn evaluate --likelihood finds the rest";
-            brief_log_partition(machine.learner.machine(), path, seed, (bars, how))?
+            let found = brief_log_partition(machine.learner.machine(), path, seed, (bars, how))?;
+            // dbn score takes it.
+            KeptPartition::keep(&machine.dir, &machine.dir, AisOptions::brief(seed), &found)?;
+            found
         }
     };
     let say = |cases: &MachineCases, likelihood: Likelihood| -> Result<()> {
@@ -439,16 +443,20 @@ fn say_target(
         "Pearson of connected correlations {:.4} after {updates} epochs: {} chains started anew, {SAMPLE_SWEEPS} sweeps",
         found.pearson, size[0]
     ))?;
-    if (found.pearson - found.pearson_halfway).abs() > 0.01 {
+    if (found.pearson - found.pearson_halfway).abs() > 0.02 {
         output::note(format!(
             "it was {:.4} after half of the sweeps: chains are slow to come to rest",
             found.pearson_halfway
         ));
     }
     let own = learner.own_pearson(&data)?;
-    if let Some(own) = own.filter(|own| own - found.pearson > 0.02) {
+    if let Some(own) = own.filter(|own| found.behind(*own) > 0.02) {
+        let advice = match learner.learning().negative {
+            Negative::Trajectory => "give more sweeps, or a lower learning_rate",
+            _ => "give more sweeps, or method=ptt",
+        };
         output::note(format!(
-            "the chains of the training have {own:.4}: they have left equilibrium (give more sweeps, or method=ptt)"
+            "the chains of the training have {own:.4}: they have left equilibrium ({advice})"
         ));
     }
     if !learner.is_reached() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use candle_boltzmann::hopfield::{Hopfield, Memory, RecallEnd, Rule, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::store::HOPFIELD;
@@ -32,8 +32,6 @@ pub fn run(args: &Storing) -> Result<()> {
     let Patterns { patterns, table, image } = inputs::patterns(source, args.data_options, None)?;
     let claim = machine_run::claim(HOPFIELD, args.out, "hopfield", source)?;
     let dir = claim.dir();
-    output::check_free(&[dir.join(HOPFIELD)], false)
-        .map_err(|_| anyhow!("{}: holds a run already: expected a new folder", dir.display()))?;
     let network = Hopfield::store(&patterns, rule)?;
     let memory = Memory { network, patterns, rule, image };
     memory.save(dir.join(HOPFIELD))?;

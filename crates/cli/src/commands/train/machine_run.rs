@@ -56,6 +56,11 @@ pub fn claim(own: &str, out: Option<&Path>, kind: &str, source: &str) -> Result<
         _ if MachineRecipe::is_in(&recipe) => Some(MACHINE),
         _ => Some(WEIGHTS),
     };
+    ensure!(
+        begun.is_some() || !dir.join(own).exists(),
+        "{}: holds a model already, and no {RECIPE} by which it could go on: choose another --out",
+        dir.display()
+    );
     let holds = |file: &str| begun == Some(file) || dir.join(file).exists();
     for (file, what) in MODELS {
         ensure!(
