@@ -10,7 +10,7 @@ slow:
 package:
     cargo package --workspace --exclude loopback-hub --exclude candle-dbn-workspace
 
-# The laws on a CUDA device, and the device against the CPU (never run so far: CONTRIBUTING.md).
+# The laws on a CUDA device, and the device against the CPU (never run so far: docs/guide/src/gpu.md).
 gpu-laws:
     cargo test -p rbm-core --release --features cuda --test cuda -- --nocapture
 

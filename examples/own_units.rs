@@ -22,7 +22,7 @@ impl Votes {
         Ok(Self { bias: Var::zeros(size, DType::F32, &Device::Cpu)? })
     }
 
-    /// What a unit hears, a; and exp(-|a|), with which nothing overflows.
+    /// The input of a unit with its bias, a; and exp(-|a|), with which nothing overflows.
     fn field(&self, inputs: &Tensor) -> Result<(Tensor, Tensor)> {
         let a = inputs.broadcast_add(&self.bias)?;
         let small = a.abs()?.neg()?.exp()?;

@@ -8,7 +8,7 @@ use rbm_core::{Error, Result, Rng};
 use serde::Serialize;
 
 use crate::field::{Beliefs, MarkovField, check_temperature};
-use crate::observables::{Estimate, check_measured, check_size, jackknife_of_energies};
+use crate::observables::{EnergyMeasurement, check_measured, check_size};
 
 /// Sweeps between two looks at the watch.
 const SLICE: usize = 16;
@@ -32,21 +32,6 @@ struct Chain {
     rng: Rng,
 }
 
-/// Averages of a field at one temperature; N is the number of variables.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FieldMeasurement {
-    /// T.
-    pub temperature: f64,
-    /// ⟨E⟩/N, where E = −Σ log φ.
-    pub energy: Estimate,
-    /// (⟨E²⟩ − ⟨E⟩²)/T²/N.
-    pub heat_capacity: Estimate,
-    /// The integrated autocorrelation time of E, in sweeps. `None` where nothing varies.
-    pub autocorrelation_time: Option<f64>,
-    /// Split-R̂ of E: far above 1 where chains have been to different places.
-    pub r_hat: Option<f64>,
-}
-
 /// What Gibbs sampling says of the variables of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampledBeliefs {
@@ -54,7 +39,8 @@ pub struct SampledBeliefs {
     pub beliefs: Beliefs,
     /// Their standard errors, from the spread between chains, laid out as they are; NaN of a single chain.
     pub errors: Beliefs,
-    /// Split-R̂ of E, far above 1 where the chains have been to different places; `None` where nothing varies, and for fewer than 4 sweeps.
+    /// The highest R̂ of E, and of whether a variable is in a state: far above 1 where the chains have been to different places; `None` where nothing
+    /// varies, and for fewer than 4 sweeps.
     pub r_hat: Option<f64>,
     /// The lowest E that any chain has seen after the burn-in, and the states there. There may be lower ones.
     pub best: FieldBest,
@@ -263,18 +249,37 @@ impl MarkovField {
             shares.for_each(|((sum, mean), share)| *sum += (share / counted - mean).powi(2));
         }
         let pairs = (chains * (chains - 1)) as f64;
+        // As R̂ is, of whether a variable is in a state: wells of the same energy are seen here alone.
+        let r_hat_of = |(mean, squares): (&f64, &f64)| {
+            let between = squares / (chains - 1).max(1) as f64;
+            let within = mean * (1.0 - mean) - between * (chains - 1) as f64 / chains as f64;
+            (between > 0.0).then(|| (1.0 + between / within.max(0.0)).sqrt())
+        };
+        let of_states = mean
+            .marginals
+            .iter()
+            .zip(&error.marginals)
+            .flat_map(|(mean, squares)| mean.iter().zip(squares))
+            .filter_map(r_hat_of);
+        let of_states =
+            of_states.fold(None, |most: Option<f64>, r| Some(most.map_or(r, |m| m.max(r))));
         error.shares_mut().for_each(|sum| *sum = (*sum / pairs).sqrt());
         let best = all.into_iter().map(|seen| seen.best);
         Ok(SampledBeliefs {
             beliefs: mean.into_beliefs(),
             errors: error.into_beliefs(),
-            r_hat: if energies[0].len() >= 4 { mixing::r_hat(&energies)? } else { None },
+            r_hat: match energies[0].len() {
+                4.. => {
+                    [mixing::r_hat(&energies)?, of_states].into_iter().flatten().reduce(f64::max)
+                }
+                _ => None,
+            },
             best: best.min_by(|a, b| a.energy.total_cmp(&b.energy)).into_iter().collect(),
         })
     }
 
     /// Averages at temperature `tau` over `chains` independent chains, of `sweeps` sweeps each after `burn_in` that do not count; and where
-    /// they are at the end. The first half of the burn-in cools. `watch` is told now and then how many sweeps are done, and ends the walk
+    /// they are at the end. The first half of the burn-in cools. `watch` is called now and then with how many sweeps are done, and ends the walk
     /// where it answers no: what has been measured by then counts.
     ///
     /// # Errors
@@ -286,7 +291,7 @@ impl MarkovField {
         [chains, burn_in, sweeps]: [usize; 3],
         rng: &mut Rng,
         mut watch: impl FnMut(usize) -> bool,
-    ) -> Result<(FieldMeasurement, Vec<Vec<usize>>)> {
+    ) -> Result<(EnergyMeasurement, Vec<Vec<usize>>)> {
         check_temperature(tau)?;
         check_size(chains, sweeps)?;
         let mut walkers = FieldChains::new(self, &[], chains, rng)?;
@@ -317,15 +322,7 @@ impl MarkovField {
             }
         }
         check_measured(&energies)?;
-        let [energy, heat_capacity] =
-            jackknife_of_energies(&energies, 1.0 / tau, self.states.len() as f64);
-        let measured = FieldMeasurement {
-            temperature: tau,
-            energy,
-            heat_capacity,
-            autocorrelation_time: mixing::autocorrelation_time(&energies)?,
-            r_hat: mixing::r_hat(&energies)?,
-        };
+        let measured = EnergyMeasurement::of(tau, self.states.len(), &energies)?;
         Ok((measured, walkers.states().map(<[usize]>::to_vec).collect()))
     }
 
@@ -359,7 +356,7 @@ impl MarkovField {
     }
 
     /// Parallel tempering: `searches` independent ladders of 32 replicas, whose neighbours exchange their temperatures; the best of each. Clusters
-    /// are those of pairs of spins: none are exchanged here. `watch` is told now and then how many sweeps are done and the lowest energy so
+    /// are those of pairs of spins: none are exchanged here. `watch` is called now and then with how many sweeps are done and the lowest energy so
     /// far, and ends the search where it answers no.
     ///
     /// # Errors

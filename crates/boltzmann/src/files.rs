@@ -60,8 +60,14 @@ pub(crate) fn text_of(path: &Path) -> Result<String> {
         return Err(Error::file(path, "length", expected, format!("{length} bytes")));
     }
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    String::from_utf8(bytes)
-        .map_err(|_| Error::file(path, "byte 0", "text", "bytes that are no text"))
+    if bytes.starts_with(&GZIP) {
+        let expected = "text (unpack it first: gunzip)";
+        return Err(Error::file(path, "byte 0", expected, "a gzipped file"));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Error::file(path, "byte 0", "text", "bytes that are no text"))?;
+    // Editors of some systems put a mark before the text.
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
 /// Sorted: by number where all are numbers, so that 10 comes after 9, else as texts.
@@ -74,6 +80,8 @@ pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
     order
 }
 
+/// How a gzipped file begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 const FORMATS: &str = "rudy's 'units edges', %%MatrixMarket, a JSON object with \"quadratic\", J and h of adabmDCA, or UAI's MARKOV or BAYES";
 
 struct Text<'a> {

@@ -31,7 +31,6 @@ pub mod pretraining;
 pub mod learning;
 mod posterior;
 
-mod named;
 mod observables;
 
 mod field_chains;
@@ -43,9 +42,11 @@ pub use couplings::Couplings;
 pub use elimination::Mode;
 pub use elimination_order::EliminationOrder;
 pub use field::{Beliefs, Clique, MarkovField};
-pub use field_chains::{FieldBest, FieldMeasurement, SampledBeliefs};
+pub use field_chains::{FieldBest, SampledBeliefs};
 pub use graph::Graph;
-pub use observables::{Estimate, Measurement, Start, Walk};
+pub use observables::{
+    EnergyMeasurement, Estimate, Measurement, Start, Walk, measure_energy, set_temperature,
+};
 pub use params::letters_of_params;
 pub use posterior::{LogLikelihood, Posterior, Summation};
 pub use resampling::{Resampled, samples};

@@ -6,7 +6,8 @@ use candle_core::{DType, Device, Tensor};
 use rbm_core::model::{BinaryGraph, Boltzmann, Machine};
 use rbm_core::ops::device::to_host;
 use rbm_core::sampling::{AnnealingPath, Chains, GraphChains, Trace, beta_column, mixing};
-use rbm_core::{Error, Result, Rng, Units};
+use rbm_core::units::Variance;
+use rbm_core::{Error, Gibbs, Kernel, Result, Rng, Units};
 use serde::Serialize;
 
 use crate::Graph;
@@ -73,6 +74,107 @@ pub struct Measurement {
     pub r_hats: [Option<f64>; 2],
 }
 
+/// Averages of the energy at one temperature, of whatever has one. N is the number of units or variables.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EnergyMeasurement {
+    /// T.
+    pub temperature: f64,
+    /// ⟨E⟩/N; of a field E = −Σ log φ.
+    pub energy: Estimate,
+    /// (⟨E²⟩ − ⟨E⟩²)/T²/N.
+    pub heat_capacity: Estimate,
+    /// The integrated autocorrelation time of E, in sweeps. `None` where nothing varies.
+    pub autocorrelation_time: Option<f64>,
+    /// Split-R̂ of E: far above 1 where chains have been to different places.
+    pub r_hat: Option<f64>,
+}
+
+impl EnergyMeasurement {
+    /// Of the `energies` of chains of one length, a row for each chain.
+    pub(crate) fn of(temperature: f64, units: usize, energies: &[Vec<f64>]) -> Result<Self> {
+        let [energy, heat_capacity] =
+            jackknife_of_energies(energies, 1.0 / temperature, units as f64);
+        Ok(Self {
+            temperature,
+            energy,
+            heat_capacity,
+            autocorrelation_time: mixing::autocorrelation_time(energies)?,
+            r_hat: mixing::r_hat(energies)?,
+        })
+    }
+}
+
+/// Brings `machine`, which is at temperature 1, to the temperature `tau`: E/τ is the energy of one whose parameters are all divided by it.
+///
+/// # Errors
+///
+/// For a temperature that is not above 0, and for units a part of whose energy is not learned: of Gaussian units with unit variance and of
+/// rectified ones there is no machine at another temperature.
+pub fn set_temperature(machine: &dyn Boltzmann, tau: f64) -> Result<()> {
+    check_temperature(tau)?;
+    if tau == 1.0 {
+        return Ok(());
+    }
+    let layers = [machine.rest().units(), machine.last().units()];
+    let is_fixed = |units: &Units| {
+        matches!(units, Units::Gaussian { variance: Variance::Unit, .. } | Units::Relu { .. })
+    };
+    if let Some((_, units)) = layers.iter().flat_map(Units::groups).find(|(_, of)| is_fixed(of)) {
+        let expected = "units all of whose energy is learned, as that of gaussian-learned units is";
+        return Err(Error::invalid("a temperature other than 1", expected, units.to_string()));
+    }
+    for (_, parameter) in machine.parameters() {
+        parameter.set(&(parameter.as_detached_tensor() / tau)?)?;
+    }
+    Ok(())
+}
+
+/// Averages of the energy of `machine`, which was brought to `temperature` ([`set_temperature`]), over independent chains of Gibbs sampling that
+/// begin at the biases, and the rest of it at their end, `(chains, rest)`. Energies are those of the machine at temperature 1. `watch` is called now
+/// and then with how many sweeps are done, and ends the walk where it answers no: what has been measured by then counts.
+///
+/// # Errors
+///
+/// For a machine that is no distribution, and for too few chains and sweeps.
+pub fn measure_energy(
+    machine: &dyn Boltzmann,
+    temperature: f64,
+    [count, burn_in, sweeps]: [usize; 3],
+    rng: &mut Rng,
+    mut watch: impl FnMut(usize) -> bool,
+) -> Result<(EnergyMeasurement, Tensor)> {
+    check_temperature(temperature)?;
+    check_size(count, sweeps)?;
+    machine.check_normalisable()?;
+    let gibbs = Gibbs::default();
+    let start = AnnealingPath::from_biases(machine)?.sample_at_zero(machine, count, rng)?;
+    let mut chains: Chains = gibbs.init(machine, start, rng)?;
+    let mut energies = vec![Vec::with_capacity(sweeps); count];
+    for sweep in 0..burn_in + sweeps {
+        gibbs.advance(machine, &mut chains, 1, rng)?;
+        if sweep >= burn_in {
+            let Chains { visible, hidden_inputs, hidden } = &chains;
+            let now = host(&machine.energy_given(visible, hidden_inputs, hidden)?)?;
+            energies.iter_mut().zip(now).for_each(|(all, now)| all.push(temperature * now));
+        }
+        if sweep % SLICE == SLICE - 1 && !watch(sweep + 1) {
+            break;
+        }
+    }
+    check_measured(&energies)?;
+    let units = sites_of(&machine.rest().units()) + sites_of(&machine.last().units());
+    Ok((EnergyMeasurement::of(temperature, units, &energies)?, chains.visible))
+}
+
+/// How many units there are, a site of several states being one.
+fn sites_of(units: &Units) -> usize {
+    let count = |(_, units): (_, &Units)| match units {
+        Units::Potts { sites, .. } => *sites,
+        other => other.width(),
+    };
+    units.groups().into_iter().map(count).sum()
+}
+
 /// Chains of a machine, however they are carried.
 enum Walkers<'a> {
     Graph(GraphChains<'a>),
@@ -81,7 +183,7 @@ enum Walkers<'a> {
 
 impl Graph {
     /// Averages at `temperature` over independent chains of Gibbs sampling, and where the chains are at the end, `(chains, units)`.
-    /// `watch` is told now and then how many sweeps are done, and ends the walk where it answers no: what has been measured by then
+    /// `watch` is called now and then with how many sweeps are done, and ends the walk where it answers no: what has been measured by then
     /// counts.
     ///
     /// # Errors
@@ -131,10 +233,15 @@ impl Graph {
 
     /// How many units there are; sites, where a unit has a column for each state.
     pub fn sites(&self) -> usize {
-        match self.units {
-            Units::Potts { sites, .. } => sites,
-            _ => self.units.width(),
-        }
+        sites_of(&self.units)
+    }
+
+    /// How many pairs of units are coupled; of sites, where a unit has a column for each state.
+    pub fn pairs(&self) -> usize {
+        let Units::Potts { states, .. } = self.units else { return self.edges.len() };
+        let site = |column: &u32| *column as usize / states.max(1);
+        let pairs = self.edges.iter().map(|[a, b]| [site(a).min(site(b)), site(a).max(site(b))]);
+        pairs.collect::<std::collections::BTreeSet<_>>().len()
     }
 }
 
@@ -278,7 +385,11 @@ impl Measurement {
             energy,
             heat_capacity,
             magnetisation: estimate(&|[_, _, m, ..]| m),
-            susceptibility: estimate(&|[_, _, m, m2, _]| beta * sites * (m2 - m * m)),
+            // Where nothing varies rounding is left.
+            susceptibility: estimate(&|[_, _, m, m2, _]| {
+                let variance = m2 - m * m;
+                if variance.abs() > 1e-14 * m2 { beta * sites * variance } else { 0.0 }
+            }),
             binder: estimate(&|[_, _, _, m2, m4]| 1.0 - m4 / (3.0 * m2 * m2)),
             autocorrelation_times: [energy_time?, order_time?],
             r_hats: [energy_r_hat?, order_r_hat?],
@@ -287,7 +398,7 @@ impl Measurement {
 }
 
 /// ⟨E⟩/N and β²·(⟨E²⟩ − ⟨E⟩²)/N with their errors, of the energies of chains of the same length.
-pub(crate) fn jackknife_of_energies(energies: &[Vec<f64>], beta: f64, sites: f64) -> [Estimate; 2] {
+fn jackknife_of_energies(energies: &[Vec<f64>], beta: f64, sites: f64) -> [Estimate; 2] {
     // Energies around their mean, so that little is lost where E² is large.
     let length = (energies.len() * energies[0].len()) as f64;
     let centre = energies.iter().flatten().sum::<f64>() / length;

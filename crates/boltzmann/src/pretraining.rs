@@ -1,15 +1,15 @@
 //! Greedy pre-training of deep Boltzmann machines: restricted machines learn layer by layer, and are composed (Salakhutdinov and Hinton 2009,
 //! §3.1).
 //!
-//! A hidden layer of a deep machine hears the layers on both sides of it. While its restricted machine learns it hears one of them, so that one is
-//! heard twice. The lowest machine has two copies of each visible unit, the topmost two copies of each unit of the top layer. Copies share their
+//! A hidden layer of a deep machine has input from the layers on both sides of it. While its restricted machine learns it has that of one of them, so
+//! that one counts twice. The lowest machine has two copies of each visible unit, the topmost two copies of each unit of the top layer. Copies share their
 //! weights, and given the other side they are independent. Their sum is a binomial unit of two trials: both machines are restricted
 //! machines, with an energy, and the data of the lowest are 2·v. Machines between them have no copies.
 //!
 //! Composed, weights of the lowest and of the topmost machine stay as they are, those between are halved, and a hidden layer has the mean of the
 //! biases that it has in the machines below and above it. What is exact of it: p(h | below, above) of the deep machine is the
 //! normalised geometric mean of p(h | below) in the machine below and p(h | above) in the machine above; p(v | h) is that of the
-//! lowest machine, and the top layer is given what lies below it as a copy is in the topmost machine. A label unit hears both copies of the
+//! lowest machine, and the top layer is given what lies below it as a copy is in the topmost machine. A label unit has input from both copies of the
 //! top layer while this is learned, and one in the deep machine: there it is not exact. Nothing follows for p(v) itself. Learning of all layers
 //! together goes on from here.
 //!
@@ -38,7 +38,7 @@ use rbm_core::{
 use crate::settings::{CENTRE_RATE, Learning};
 use crate::shape::Shape;
 
-/// How often the layer at an end of the stack is heard.
+/// How often the layer at an end of the stack counts.
 const COPIES: usize = 2;
 /// The decay of weights.
 const L2: f64 = 1e-3;

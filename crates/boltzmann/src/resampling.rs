@@ -79,7 +79,7 @@ fn attainable(visible: &Units, samples: &Tensor) -> Result<f64> {
 }
 
 /// `count` configurations of the first `width` units of the rest of `machine`, its visible ones, after so many sweeps from where units are
-/// that nobody tells anything: `(count, width)`. Where measurements can be integrated samples are exact, without sweeps. `watch` is told now and then how many sweeps are done, and ends the walk where it answers no.
+/// by their biases alone: `(count, width)`. Where measurements can be integrated samples are exact, without sweeps. `watch` is called now and then with how many sweeps are done, and ends the walk where it answers no.
 ///
 /// # Errors
 ///

@@ -55,8 +55,9 @@ pub struct Learning {
     pub posterior: PositivePhase,
     /// Times through the data.
     pub epochs: usize,
-    /// Cases between updates; 0 for all of them.
-    pub batch_size: usize,
+    /// Cases between updates: all of them unless that is said. Files have 0 for these.
+    #[serde(with = "zero_for_all")]
+    pub batch_size: Option<usize>,
     /// Times through the data for each layer of a deep machine before all learn together; 0 for none.
     #[serde(skip_serializing_if = "is_none")]
     pub pretraining_epochs: usize,
@@ -93,6 +94,21 @@ pub struct Learning {
     pub pass: Pass,
     /// Seed of everything random.
     pub seed: u64,
+}
+
+/// No number of cases is 0 in a file.
+mod zero_for_all {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(size: &Option<usize>, to: S) -> Result<S::Ok, S::Error> {
+        size.unwrap_or(0).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<usize>, D::Error> {
+        Ok(Some(usize::deserialize(from)?).filter(|size| *size > 0))
+    }
 }
 
 fn is_none(epochs: &usize) -> bool {
@@ -143,10 +159,12 @@ impl Learning {
             let found = cases.count().to_string();
             return Err(Error::invalid("cases", "those that were weighed", found));
         }
-        let source: Box<dyn BatchSource> = match weights {
-            _ if batch_size == 0 => Box::new(Whole { cases, weights }),
-            Some(weights) => Box::new(Drawn { cases, weights, batch_size, shuffle }),
-            None => Box::new(Shuffled { cases, batch_size, shuffle }),
+        let source: Box<dyn BatchSource> = match (weights, batch_size) {
+            (_, None) => Box::new(Whole { cases, weights }),
+            (Some(weights), Some(batch_size)) => {
+                Box::new(Drawn { cases, weights, batch_size, shuffle })
+            }
+            (None, Some(batch_size)) => Box::new(Shuffled { cases, batch_size, shuffle }),
         };
         Ok(pass.of_source(source))
     }
@@ -173,7 +191,7 @@ impl Learning {
         let negative: Box<dyn NegativePhase> = match self.negative {
             Negative::Contrastive => Box::new(ContrastiveDivergence::new(sweeps)),
             Negative::Persistent => Box::new(Persistent::new(sweeps, chains)),
-            Negative::Tempered => Box::new(TemperedPersistent::new(sweeps, chains, 0)),
+            Negative::Tempered => Box::new(TemperedPersistent::new(sweeps, chains, None)),
             Negative::Trajectory => Box::new(ParallelTrajectory::new(sweeps, chains)),
             Negative::Exact => {
                 check_countable(machine)?;
@@ -204,11 +222,11 @@ impl Learning {
         let refused =
             |what: &str, expected: &str, found: String| Err(Error::invalid(what, expected, found));
         let Self { epochs, learning_rate, momentum, l2, sweeps, chains, .. } = *self;
-        if [epochs, sweeps, chains].contains(&0) {
+        if [epochs, sweeps, chains, self.batch_size.unwrap_or(1)].contains(&0) {
             return refused(
                 "learning",
-                "epochs, sweeps and chains of at least 1",
-                format!("{epochs}, {sweeps} and {chains}"),
+                "epochs, sweeps, chains and cases in a mini-batch of at least 1",
+                format!("{epochs}, {sweeps}, {chains} and {:?}", self.batch_size),
             );
         }
         let is_rate = |rate: f64| rate > 0.0 && rate.is_finite();
@@ -260,7 +278,7 @@ impl Learning {
     pub fn to_target(target_pearson: f64) -> Self {
         Self {
             epochs: 50_000,
-            batch_size: 0,
+            batch_size: None,
             learning_rate: 0.01,
             l2: 0.0,
             sweeps: 10,
@@ -318,7 +336,7 @@ impl Default for Learning {
             negative: Negative::Persistent,
             posterior: PositivePhase::Sampled { sweeps: 3 },
             epochs: 100,
-            batch_size: 50,
+            batch_size: Some(50),
             pretraining_epochs: 0,
             pretraining_rate: PRETRAINING_RATE,
             pretraining_centre: false,

@@ -308,11 +308,11 @@ fn set_biases(
             x.iter().zip(is_real).map(|(x, is_real)| if *is_real { 0.0 } else { *x }),
         )
     };
-    let heard = |others: &DVector<f64>| of_reals(&(couplings * others));
-    let base = &matrix * of_reals(mean) - heard(&of_others(mean));
+    let input_from = |others: &DVector<f64>| of_reals(&(couplings * others));
+    let base = &matrix * of_reals(mean) - input_from(&of_others(mean));
     // What integrating the measurements adds to log p of these values of the others.
     let gain = |others: &DVector<f64>| {
-        let input = &base + heard(others);
+        let input = &base + input_from(others);
         0.5 * input.dot(&factor.solve(&input))
     };
     let mut change = DVector::zeros(mean.len());

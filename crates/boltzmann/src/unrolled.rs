@@ -48,7 +48,7 @@ pub fn unrolled(learner: &Learner) -> Result<Vec<Rbm>> {
 }
 
 /// What the network sees of `cases` `(n, visible)`: these, and the means of the second hidden layer given them, `(n, visible + second)`. The
-/// means are exact where they can be counted, else of mean field; labels are not given. `watch` is told how many cases are done.
+/// means are exact where they can be counted, else of mean field; labels are not given. `watch` is called with how many cases are done.
 ///
 /// # Errors
 ///

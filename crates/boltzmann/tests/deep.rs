@@ -33,7 +33,7 @@ fn learning(epochs: usize, pretraining_epochs: usize) -> Learning {
         },
         epochs,
         pretraining_epochs,
-        batch_size: 5,
+        batch_size: Some(5),
         learning_rate: 0.1,
         centre: true,
         sweeps: 2,

@@ -3,13 +3,13 @@
 
 use candle_boltzmann::lattice::{ising, potts};
 use candle_boltzmann::learning::Learner;
-use candle_boltzmann::{Graph, MarkovField, Start, Walk};
-use candle_core::{DType, Device};
+use candle_boltzmann::{Graph, MarkovField, Start, Walk, measure_energy, set_temperature};
+use candle_core::{DType, Device, Var};
 use rand::RngExt;
 use rbm_core::estimate::log_partition;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::sampling::GraphChains;
-use rbm_core::{Rng, Units};
+use rbm_core::{Rbm, Rng, Units};
 
 #[track_caller]
 fn close(found: f64, expected: f64, tolerance: f64) {
@@ -166,14 +166,14 @@ fn spins_that_all_pull_each_other() {
     }
 }
 
-/// Five Potts sites, all pairs of whose columns are coupled, or those of neighbours alone: one layer that is coupled with itself, a layer for each
+/// Eight Potts sites, all pairs of whose columns are coupled, or those of neighbours alone: one layer that is coupled with itself, a layer for each
 /// colour, elimination and the machine that is imported are one distribution.
 #[test]
 fn a_graph_is_one_machine_however_it_is_made() {
-    let units = Units::Potts { sites: 5, states: 3 };
+    let units = Units::Potts { sites: 8, states: 3 };
     let graph = |is_dense: bool| {
         let site = |column: u32| column / 3;
-        let pairs = (0..15u32).flat_map(|a| (a + 1..15).map(move |b| [a, b]));
+        let pairs = (0..24u32).flat_map(|a| (a + 1..24).map(move |b| [a, b]));
         let is_coupled = |[a, b]: &[u32; 2]| match site(*b) - site(*a) {
             0 => false,
             1 => true,
@@ -185,7 +185,7 @@ fn a_graph_is_one_machine_however_it_is_made() {
             units: units.clone(),
             couplings: (0..edges.len()).map(number).collect(),
             edges,
-            fields: (0..15).map(|k| number(k + 5)).collect(),
+            fields: (0..24).map(|k| number(k + 5)).collect(),
             shape: None,
             names: Vec::new(),
             offset: 0.0,
@@ -207,8 +207,8 @@ fn a_graph_is_one_machine_however_it_is_made() {
         let imported = Learner::of_graph(&graph).unwrap();
         close(log_partition(imported.machine()).unwrap(), known, 1e-4);
         let again = imported.graph().unwrap();
-        for state in [0usize, 1, 77, 242] {
-            let x: Vec<f64> = (0..15usize)
+        for state in [0usize, 1, 77, 6560] {
+            let x: Vec<f64> = (0..24usize)
                 .map(|column| {
                     let of_site = state / 3usize.pow(column as u32 / 3) % 3;
                     f64::from(u8::from(of_site == column % 3))
@@ -243,4 +243,67 @@ fn potts_models_on_a_torus() {
         let machine = scaled.machine(DType::F64, &Device::Cpu).unwrap();
         close(log_partition(&machine).unwrap(), spins + 0.5 * k * bonds, 1e-9);
     }
+}
+
+/// Spins, Bernoulli units and Potts sites that are coupled with hidden binomial units, and a restricted machine: ⟨E⟩ is −∂log Z/∂β at every
+/// temperature, and C its derivative. A machine at a temperature has its parameters divided by it; a part of an energy that is not learned
+/// would stay, and such units are refused.
+#[test]
+fn energies_of_machines_of_several_kinds_are_derivatives_of_log_z() {
+    let mut rng = Rng::new(3);
+    let layer = |units: &str| {
+        let units: Units = units.parse().unwrap();
+        units.build(DType::F64, &Device::Cpu).unwrap()
+    };
+    let drawn = |shape: (usize, usize), rng: &mut Rng| {
+        let numbers = rbm_core::ops::normal(shape, DType::F64, &Device::Cpu, rng).unwrap();
+        Var::from_tensor(&(numbers * 0.7).unwrap()).unwrap()
+    };
+    let mixed = {
+        let layers = vec![layer("bernoulli:2+spin:2+potts(3):1"), layer("binomial(2):2")];
+        let weights = drawn((7, 2), &mut rng);
+        Machine::new(layers, vec![Coupling::Dense { layers: [0, 1], weights }]).unwrap()
+    };
+    let restricted = |visible: &str, hidden: &str| {
+        let [visible, hidden] = [visible, hidden].map(|units| units.parse::<Units>().unwrap());
+        Rbm::new(&visible, &hidden, DType::F64, &Device::Cpu).unwrap()
+    };
+    let rbm = restricted("bernoulli:4", "spin:3");
+    rbm.weights().set(&drawn((4, 3), &mut rng)).unwrap();
+    let machines: [&dyn Boltzmann; 2] = [&mixed, &rbm];
+    for machine in machines {
+        for (name, var) in machine.parameters() {
+            let numbers = rbm_core::ops::normal(var.shape(), DType::F64, &Device::Cpu, &mut rng);
+            if name.ends_with("bias") {
+                var.set(&(numbers.unwrap() * 0.5).unwrap()).unwrap();
+            }
+        }
+        // Both have seven of them.
+        let units = 7.0;
+        let log_z = |beta: f64| {
+            set_temperature(machine, 1.0 / beta).unwrap();
+            let found = log_partition(machine).unwrap();
+            set_temperature(machine, beta).unwrap();
+            found
+        };
+        for tau in [0.5, 1.0, 2.5] {
+            let (beta, step) = (1.0 / tau, 1e-3);
+            let [before, at, after] = [beta - step, beta, beta + step].map(log_z);
+            let energy = -(after - before) / (2.0 * step) / units;
+            let heat = beta * beta * (after - 2.0 * at + before) / (step * step) / units;
+            set_temperature(machine, tau).unwrap();
+            let (found, ends) =
+                measure_energy(machine, tau, [64, 100, 2000], &mut rng, |_| true).unwrap();
+            set_temperature(machine, beta).unwrap();
+            for (found, expected) in [(found.energy, energy), (found.heat_capacity, heat)] {
+                let error = (found.value - expected).abs();
+                assert!(error < 4.0 * found.error + 1e-5, "{found:?} {expected} at {tau}");
+                assert!(found.error < 0.05 * expected.abs().max(0.1), "{found:?}");
+            }
+            assert_eq!(ends.dims(), [64, machine.rest().units().width()]);
+        }
+    }
+    let gaussian = restricted("gaussian:2", "bernoulli:2");
+    let refused = set_temperature(&gaussian, 2.0).unwrap_err().to_string();
+    assert!(refused.contains("gaussian"), "{refused}");
 }

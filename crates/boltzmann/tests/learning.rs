@@ -15,7 +15,7 @@ fn learning(negative: Negative, epochs: usize, learning_rate: f64) -> Learning {
     Learning {
         negative,
         epochs,
-        batch_size: 100,
+        batch_size: Some(100),
         learning_rate,
         l2: 0.0,
         sweeps: 2,
@@ -148,7 +148,7 @@ fn coupled_hidden_units_learn() {
     let cases = bars();
     let of = |epochs| {
         let mut learning = learning(Negative::Persistent, epochs, 0.05);
-        (learning.batch_size, learning.sweeps) = (14, 3);
+        (learning.batch_size, learning.sweeps) = (Some(14), 3);
         let learner = trained(shape("bernoulli:9", Some("bernoulli:5"), true), learning, &cases);
         learner.log_likelihood(&cases).unwrap().value
     };
@@ -199,7 +199,7 @@ fn learning_goes_on_where_it_was() {
         let of = || {
             let learning = Learning {
                 posterior,
-                batch_size: 5,
+                batch_size: Some(5),
                 momentum: 0.5,
                 centre: true,
                 ..learning(negative, 6, 0.05)
@@ -324,9 +324,9 @@ fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
         Result::Ok((&energies - energies.mean_keepdim(0)?.broadcast_as(4)?)?)
     };
     for negative in [Negative::Exact, Negative::PseudoLikelihood] {
-        let weighted = learned(&once, Some([1., 2., 1.]), negative, 0)?.to_vec1::<f32>()?;
-        let repeated = learned(&twice, None, negative, 0)?.to_vec1::<f32>()?;
-        let plain = learned(&once, None, negative, 0)?.to_vec1::<f32>()?;
+        let weighted = learned(&once, Some([1., 2., 1.]), negative, None)?.to_vec1::<f32>()?;
+        let repeated = learned(&twice, None, negative, None)?.to_vec1::<f32>()?;
+        let plain = learned(&once, None, negative, None)?.to_vec1::<f32>()?;
         for (x, y) in weighted.iter().zip(&repeated) {
             assert!((x - y).abs() < 1e-4, "{negative:?}: {weighted:?} {repeated:?}");
         }

@@ -24,7 +24,7 @@ fn settings(negative: Negative, epochs: usize) -> Learning {
         negative,
         epochs,
         l2: 0.0,
-        batch_size: 0,
+        batch_size: None,
         learning_rate: 0.02,
         ..Learning::default()
     }

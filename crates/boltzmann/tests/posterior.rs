@@ -19,7 +19,7 @@ fn learned(visible: &str, hidden: &str, couples_hidden: bool) -> (Learner, Tenso
     let learning = Learning {
         negative: Negative::Persistent,
         epochs: 20,
-        batch_size: 10,
+        batch_size: Some(10),
         learning_rate: 0.3,
         l2: 0.0,
         sweeps: 3,

@@ -5,20 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use candle_boltzmann::hopfield::{Hopfield, Memory, Rule};
-use candle_boltzmann::learning::Learner;
-use candle_boltzmann::{Graph, MarkovField};
+use candle_boltzmann::Graph;
 use candle_core::Device;
-use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
+use candle_dbn::data::{Alphabet, Binarise, Dataset, Missing, Parts, ReadOptions};
 use candle_dbn::recipe::DataRecipe;
-use candle_dbn::store::machine::MachineConfig;
-use candle_dbn::store::table::TableLayout;
+use candle_dbn::store::results::DataPart;
 use candle_dbn::store::{BELIEF, HOPFIELD, MACHINE, MODELS};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
 use rbm_core::sampling::{COLDEST, is_temperature};
-use rbm_core::{Error, ops};
+use rbm_core::{Units, ops};
 
 use crate::output::{self, Usage};
 
@@ -46,6 +43,17 @@ pub enum Cases {
     All,
 }
 
+impl From<Cases> for DataPart {
+    fn from(cases: Cases) -> Self {
+        match cases {
+            Cases::HeldOut => Self::HeldOut,
+            Cases::Train => Self::Train,
+            Cases::Validation => Self::Validation,
+            Cases::All => Self::All,
+        }
+    }
+}
+
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Device")]
 pub struct Where {
@@ -59,59 +67,6 @@ impl Where {
     pub fn find(&self) -> Result<Device> {
         device(&self.device)
     }
-}
-
-/// The cases of a data set as patterns of −1 and 1: a note has where they are cut. Read as the `table` is that the others are of.
-pub fn patterns(
-    source: &str,
-    options: &DataOptions,
-    table: Option<TableLayout>,
-) -> Result<Patterns> {
-    let read = options.read.clone();
-    let (read, known) = match table {
-        Some(table) => (table.options(read), table.threshold),
-        None => (read, None),
-    };
-    let dataset = load_numbers(source, &read)?;
-    let (table, image) = (TableLayout::of(&dataset), dataset.image);
-    let part = match options.limit {
-        Some(limit) => dataset.train.limited(limit as usize)?,
-        None => dataset.train,
-    };
-    ensure!(!part.cases.has_missing()?, "{source}: values are missing: expected patterns");
-    let cases = part.cases.tensor()?.to_vec2::<f32>()?;
-    let values = || cases.iter().flatten().copied();
-    let threshold = match (known, values().all(|x| x.abs() == 1.0)) {
-        (_, true) => 0.0,
-        (Some(threshold), false) => {
-            output::note(format!("values above {threshold} are 1, as in the patterns"));
-            threshold
-        }
-        (None, false) => {
-            let (low, high) = values()
-                .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| {
-                    (low.min(x), high.max(x))
-                });
-            ensure!(low < high, "{source}: every value is {low}: expected patterns");
-            let threshold = 0.5 * (low + high);
-            output::note(format!("values above {threshold} are 1, the others −1"));
-            threshold
-        }
-    };
-    let sign = |x: &f32| if *x > threshold { 1.0 } else { -1.0 };
-    let patterns = cases.iter().map(|case| case.iter().map(sign).collect());
-    // Cues are cut where the patterns were.
-    let table = Some(TableLayout { threshold: Some(threshold), ..table.unwrap_or_default() });
-    Ok(Patterns { patterns: patterns.collect(), table, image })
-}
-
-/// Patterns of −1 and 1.
-pub struct Patterns {
-    pub patterns: Vec<Vec<f64>>,
-    /// What is known of the table that they are of.
-    pub table: Option<TableLayout>,
-    /// Height and width, where they are pictures.
-    pub image: Option<(usize, usize)>,
 }
 
 /// The commands that take a belief net.
@@ -139,60 +94,6 @@ pub fn check_temperature(tau: f64) -> Result<()> {
 pub fn parsed<T: clap::Args>(words: &[&str]) -> Result<T> {
     let command = T::augment_args(clap::Command::new("dbn"));
     Ok(T::from_arg_matches(&command.try_get_matches_from(&words[1..])?)?)
-}
-
-/// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
-pub fn graph(text: &str) -> Result<Graph> {
-    if MarkovField::is_in(text) {
-        bail!("{text}: a field of cliques: expected a machine of units that are coupled in pairs");
-    }
-    if let Some(source) = text.strip_prefix("hopfield:") {
-        let Patterns { patterns, image, .. } = patterns(source, &DataOptions::default(), None)?;
-        let graph = Hopfield::store(&patterns, Rule::Hebb)?.graph();
-        return Ok(Graph { shape: image.map(|(height, width)| [height, width]), ..graph });
-    }
-    let learned = Path::new(text).join(MACHINE);
-    if learned.is_file() {
-        MachineConfig::find(text)?;
-        return Learner::load(&learned)?.graph().with_context(|| learned.display().to_string());
-    }
-    let stored = Path::new(text).join(HOPFIELD);
-    if stored.is_file() {
-        let Memory { network, image, .. } = Memory::load(&stored)?;
-        let shape = image.map(|(height, width)| [height, width]);
-        return Ok(Graph { shape, ..network.graph() });
-    }
-    if Path::new(text).join(BELIEF).is_file() {
-        bail!(
-            "{text}: a belief net, which dbn {BELIEFS_ARE_TAKEN_BY} take: expected a machine of units that are coupled in pairs"
-        );
-    }
-    if Path::new(text).is_file() {
-        let graph = Graph::read(text)?;
-        if graph.offset != 0.0 {
-            output::note(format!("{text}: its offset {} is in no energy here", graph.offset));
-        }
-        return Ok(graph);
-    }
-    match Path::new(text).exists() {
-        true if Path::new(text).is_dir() => {
-            bail!(
-                "{text}: expected a machine: a file of one, or the folder of a run; found a folder without one"
-            )
-        }
-        true => {
-            bail!("{text}: expected a file, found a pipe or a device: write it to a file first")
-        }
-        false if !Graph::is_name(text) && text.contains(['/', '.']) => {
-            bail!("{text}: there is no such file")
-        }
-        false => {}
-    }
-    text.parse::<Graph>().map_err(|error| match &error {
-        // What is wrong is the name itself, not the machine that it names.
-        Error::Invalid { found, .. } if found == text => Usage::of(error),
-        _ => error.into(),
-    })
 }
 
 /// The device called `name`; `auto` is a GPU if this program was built for one and one answers, else the CPU.
@@ -287,6 +188,20 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
         "{name}/model.safetensors: expected what a finished run leaves, found none (go on with: dbn train --resume {name})"
     );
     Ok(Model::load(dir, device)?)
+}
+
+/// The letters of the model's states.
+pub fn letters(model: &Model, option: &str) -> Result<Alphabet> {
+    let known = model.preprocessing.as_ref().and_then(|done| done.alphabet.clone());
+    let alphabet = known.with_context(|| {
+        format!(
+            "{option}: expected a network that learned from an alignment, found one that knows no letters"
+        )
+    })?;
+    match model.dbn.visible_units() {
+        Units::Potts { states, .. } if states == alphabet.states() => Ok(alphabet),
+        units => bail!("{option}: expected units of {} states, found {units}", alphabet.states()),
+    }
 }
 
 /// Where a command may leave files about the model in the folder `run`: there, or in `runs/user--name@commit` for what lies in the

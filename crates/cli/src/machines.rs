@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use candle_boltzmann::hopfield::{Hopfield, Memory, Rule};
 use candle_boltzmann::learning::Learner;
 use candle_boltzmann::unrolled::seen;
 use candle_boltzmann::{Graph, MarkovField, Posterior};
@@ -12,18 +13,19 @@ use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions, View};
 use candle_dbn::network::config::CONFIG;
 use candle_dbn::recipe::{DataRecipe, MachineData, MachineRecipe};
 use candle_dbn::store::machine::MachineConfig;
-use candle_dbn::store::results::DataVariant;
+use candle_dbn::store::results::{DataPart, DataVariant};
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::table::TableLayout;
-use candle_dbn::store::{HOPFIELD, MACHINE};
+use candle_dbn::store::{BELIEF, HOPFIELD, MACHINE};
 use candle_dbn::{Examples, Model};
-use clap::ValueEnum;
 use indicatif::MultiProgress;
+use rbm_core::model::Boltzmann;
 use rbm_core::{Error, Rows, Units};
 use serde::Serialize;
 
-use crate::inputs::{self, Cases, Chosen, DataOptions};
+use crate::inputs::{self, BELIEFS_ARE_TAKEN_BY, Cases, Chosen, DataOptions, load_numbers};
 use crate::machine_data::{CUT, CUT_NOTE, DRAWN_ONCE, configurations, differ, standardise_of};
+use crate::output::Usage;
 use crate::{output, progress};
 
 /// The folder of a deep machine's classifier, in that of its run.
@@ -43,11 +45,12 @@ pub fn is_meant(model: &Path) -> bool {
 pub enum ModelSize {
     Graph { units: usize, edges: usize },
     Field { variables: usize, cliques: usize },
+    Machine { units: usize, parameters: usize },
 }
 
 impl ModelSize {
     pub fn of_graph(graph: &Graph) -> Self {
-        Self::Graph { units: graph.sites(), edges: graph.edges.len() }
+        Self::Graph { units: graph.sites(), edges: graph.pairs() }
     }
 
     pub fn of_field(field: &MarkovField) -> Self {
@@ -59,6 +62,7 @@ impl ModelSize {
         match self {
             Self::Graph { units, .. } => units,
             Self::Field { variables, .. } => variables,
+            Self::Machine { units, .. } => units,
         }
     }
 
@@ -67,9 +71,121 @@ impl ModelSize {
         let (name, a, b) = match self {
             Self::Graph { units, edges } => ("units, edges", units, edges),
             Self::Field { variables, cliques } => ("variables, cliques", variables, cliques),
+            Self::Machine { units, parameters } => ("units, parameters", units, parameters),
         };
         vec![name.to_owned(), format!("{a}, {b}")]
     }
+}
+
+/// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
+pub fn graph(text: &str) -> Result<Graph> {
+    if MarkovField::is_in(text) {
+        bail!("{text}: a field of cliques: expected a machine of units that are coupled in pairs");
+    }
+    if let Some(source) = text.strip_prefix("hopfield:") {
+        let Patterns { patterns, image, .. } = patterns(source, &DataOptions::default(), None)?;
+        let graph = Hopfield::store(&patterns, Rule::Hebb)?.graph();
+        return Ok(Graph { shape: image.map(|(height, width)| [height, width]), ..graph });
+    }
+    let learned = Path::new(text).join(MACHINE);
+    if learned.is_file() {
+        let image = MachineConfig::find(text)?.and_then(|config| config.image);
+        let graph = Learner::load(&learned)?.graph();
+        let graph = graph.with_context(|| learned.display().to_string())?;
+        // Of pictures, where there are no hidden units beside them.
+        let shape = image.filter(|(height, width)| height * width == graph.units.width());
+        return Ok(Graph { shape: shape.map(|(height, width)| [height, width]), ..graph });
+    }
+    let stored = Path::new(text).join(HOPFIELD);
+    if stored.is_file() {
+        let Memory { network, image, .. } = Memory::load(&stored)?;
+        let shape = image.map(|(height, width)| [height, width]);
+        return Ok(Graph { shape, ..network.graph() });
+    }
+    if Path::new(text).join(BELIEF).is_file() {
+        bail!(
+            "{text}: a belief net, which dbn {BELIEFS_ARE_TAKEN_BY} take: expected a machine of units that are coupled in pairs"
+        );
+    }
+    if Path::new(text).is_file() {
+        let graph = Graph::read(text)?;
+        if graph.offset != 0.0 {
+            output::note(format!("{text}: its offset {} is in no energy here", graph.offset));
+        }
+        return Ok(graph);
+    }
+    match Path::new(text).exists() {
+        true if Path::new(text).is_dir() => {
+            bail!(
+                "{text}: expected a machine: a file of one, or the folder of a run; found a folder without one"
+            )
+        }
+        true => {
+            bail!("{text}: expected a file, found a pipe or a device: write it to a file first")
+        }
+        false if !Graph::is_name(text) && text.contains(['/', '.']) => {
+            bail!("{text}: there is no such file")
+        }
+        false => {}
+    }
+    text.parse::<Graph>().map_err(|error| match &error {
+        // What is wrong is the name itself, not the machine that it names.
+        Error::Invalid { found, .. } if found == text => Usage::of(error),
+        _ => error.into(),
+    })
+}
+
+/// The cases of a data set as patterns of −1 and 1: a note has where they are cut. Read as the `table` is that the others are of.
+pub fn patterns(
+    source: &str,
+    options: &DataOptions,
+    table: Option<TableLayout>,
+) -> Result<Patterns> {
+    let read = options.read.clone();
+    let (read, known) = match table {
+        Some(table) => (table.options(read), table.threshold),
+        None => (read, None),
+    };
+    let dataset = load_numbers(source, &read)?;
+    let (table, image) = (TableLayout::of(&dataset), dataset.image);
+    let part = match options.limit {
+        Some(limit) => dataset.train.limited(limit as usize)?,
+        None => dataset.train,
+    };
+    ensure!(!part.cases.has_missing()?, "{source}: values are missing: expected patterns");
+    let cases = part.cases.tensor()?.to_vec2::<f32>()?;
+    let values = || cases.iter().flatten().copied();
+    let threshold = match (known, values().all(|x| x.abs() == 1.0)) {
+        (_, true) => 0.0,
+        (Some(threshold), false) => {
+            output::note(format!("values above {threshold} are 1, as in the patterns"));
+            threshold
+        }
+        (None, false) => {
+            let (low, high) = values()
+                .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| {
+                    (low.min(x), high.max(x))
+                });
+            ensure!(low < high, "{source}: every value is {low}: expected patterns");
+            let threshold = 0.5 * (low + high);
+            output::note(format!("values above {threshold} are 1, the others −1"));
+            threshold
+        }
+    };
+    let sign = |x: &f32| if *x > threshold { 1.0 } else { -1.0 };
+    let patterns = cases.iter().map(|case| case.iter().map(sign).collect());
+    // Cues are cut where the patterns were.
+    let table = Some(TableLayout { threshold: Some(threshold), ..table.unwrap_or_default() });
+    Ok(Patterns { patterns: patterns.collect(), table, image })
+}
+
+/// Patterns of −1 and 1.
+pub struct Patterns {
+    pub patterns: Vec<Vec<f64>>,
+    /// What is known of the table that they are of.
+    pub table: Option<TableLayout>,
+    /// Height and width, where they are pictures.
+    pub image: Option<(usize, usize)>,
 }
 
 /// Whether a machine that has learned lies in the folder.
@@ -124,7 +240,9 @@ impl LearnedMachine {
             false => None,
         };
         MachineConfig::find(dir)?;
-        let learner = Learner::load(dir.join(MACHINE))?;
+        let path = dir.join(MACHINE);
+        let learner = Learner::load(&path)?;
+        learner.machine().check_normalisable().with_context(|| path.display().to_string())?;
         Ok(Self { dir: dir.to_owned(), learner, recipe })
     }
 
@@ -295,7 +413,7 @@ impl MachineCases {
         };
         let source = inputs::source(data, dir);
         let chosen = |read: &ReadOptions| -> Result<(Dataset, Chosen)> {
-            let dataset = inputs::load_numbers(&name, read)?;
+            let dataset = load_numbers(&name, read)?;
             let Chosen { part, cases, before } =
                 inputs::chosen(dataset.clone(), recipe.clone(), cases)?;
             let part = match options.limit {
@@ -368,15 +486,14 @@ impl MachineCases {
 
     /// `held-out`, `train` and so on.
     pub fn part_name(&self) -> String {
-        let name = self.part.to_possible_value().map(|value| value.get_name().to_owned());
-        name.unwrap_or_default()
+        DataPart::from(self.part).to_string()
     }
 
     /// Exactly which data they are, of a machine's `own`.
     pub fn variant(&self, own: &MachineData) -> DataVariant {
         DataVariant {
             data: own.clone().without_paths().0.source,
-            part: self.part_name(),
+            part: self.part.into(),
             cases: self.examples.len(),
             scale: Some(self.scale),
             binarise: self.binarise,

@@ -296,7 +296,7 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// `-1.4532(12)`: the digits in brackets are the standard error in the last digits shown. Without an error, six places.
 pub fn with_error(value: f64, error: f64) -> String {
     // An error that is what rounding makes of a value that never changes says nothing.
-    let is_rounding = error <= 1e-14 * value.abs().max(1e-3);
+    let is_rounding = error <= 1e-12 * value.abs().max(1e-3);
     if is_rounding || !(error.is_finite() && value.is_finite()) {
         return number(value);
     }
@@ -326,9 +326,10 @@ pub fn energy(value: f64) -> String {
 
 /// How many there are, where double precision counts them one by one; else about how many.
 pub fn counted(count: f64) -> String {
-    match count < 9e15 {
-        true => format!("{count:.0}"),
-        false => format!("about {count:.8e}"),
+    match count {
+        ..9e15 => format!("{count:.0}"),
+        f64::INFINITY => "more than 1e308".to_owned(),
+        _ => format!("about {count:.8e}"),
     }
 }
 

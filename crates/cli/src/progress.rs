@@ -8,12 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use candle_core::Tensor;
 #[cfg(feature = "hub")]
 use candle_dbn::hub::{Hub, TransferProgress};
 use candle_dbn::training::{EpochMetrics, StageStart, Step};
 use console::{Term, measure_text_width};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use rbm_core::Rng;
 use rbm_core::estimate::BidirectionalAis;
+use rbm_core::estimate::{Equilibrium, TemperingConfig};
+use rbm_core::model::Boltzmann;
+use rbm_core::sampling::AnnealingPath;
 
 use crate::interrupt::{self, Interrupted};
 use crate::output::{self, grouped};
@@ -64,6 +69,44 @@ pub fn style(template: &str) -> ProgressStyle {
 /// A bar of `length` cases or steps, with the time left.
 pub fn bar(bars: &MultiProgress, length: u64) -> ProgressBar {
     bars.add(ProgressBar::new(length)).with_style(style("{BAR} {human_pos}/{human_len} {left}"))
+}
+
+/// The most sweeps of tempering unless the user says so.
+pub const TEMPERED_SWEEPS: u32 = 5000;
+
+/// Configurations of the rest of `machine`, `samples` of them, after so many sweeps along `path`: `(samples, rest)`.
+pub fn equilibrium_samples(
+    machine: &dyn Boltzmann,
+    path: AnnealingPath,
+    [samples, sweeps]: [usize; 2],
+    bars: &MultiProgress,
+    rng: &mut Rng,
+) -> Result<Tensor> {
+    let config = TemperingConfig { samples, sweeps, ..TemperingConfig::default() };
+    let mut equilibrium = Equilibrium::new(machine, path, config, rng)?;
+    let bar = bar(bars, 1000);
+    while !equilibrium.is_done() {
+        if interrupt::is_requested() {
+            bar.finish_and_clear();
+            return Err(Interrupted("nothing was written".to_owned()).into());
+        }
+        equilibrium.step(machine, rng)?;
+        bar.set_position((1000.0 * equilibrium.share_done()) as u64);
+    }
+    bar.finish_and_clear();
+    let found = equilibrium.progress();
+    output::note(format!(
+        "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
+        found.swaps.arrivals,
+        found.swaps.sweeps,
+        found.betas.len()
+    ));
+    if found.swaps.arrivals < samples {
+        output::note(format!(
+            "fewer than the {samples} samples: they depend on each other (give more --sweeps)"
+        ));
+    }
+    Ok(equilibrium.samples()?)
 }
 
 /// Takes every step of an estimation of log Z, and shows where it stands. `keep` is called after each step, and with true after the last one and

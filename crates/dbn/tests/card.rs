@@ -6,7 +6,7 @@ use candle_dbn::estimate::likelihood::Verdict;
 use candle_dbn::hub::card::{Card, CardModel};
 use candle_dbn::hub::{ModelBundle, Reference};
 use candle_dbn::store::results::{
-    DataVariant, Measurement, MeasurementKind, MeasurementSet, Results, Unit,
+    DataPart, DataVariant, Measurement, MeasurementKind, MeasurementSet, Results, Unit,
 };
 use candle_dbn::{Dbn, Model, Recipe};
 use rbm_core::{Rbm, Units};
@@ -53,7 +53,7 @@ fn card(results: Results) -> Card {
 fn results(value: f64) -> Results {
     let on = DataVariant {
         data: "a \"quoted\": name".into(),
-        part: "held-out".into(),
+        part: DataPart::HeldOut,
         cases: 10,
         scale: Some(1.0),
         binarise: "sample:0".parse().unwrap(),
@@ -145,7 +145,6 @@ fn texts_of_others_are_text() {
         config.class_names = Some(vec![text.clone(), "b".into()]);
         for measured in &mut with.results.measured {
             measured.dataset.data.clone_from(text);
-            measured.dataset.part.clone_from(text);
             for number in &mut measured.numbers {
                 number.name.clone_from(text);
             }

@@ -76,7 +76,7 @@ fn criterion_groups(criterion: &mut Criterion) -> Result<()> {
             cd.step(&warm.rbm, &batch, &mut warm.rng).is_ok()
         })
     });
-    let mut pcd = Trainer::new(Persistent::new(1, 0), sgd());
+    let mut pcd = Trainer::new(Persistent::new(1, None), sgd());
     criterion.bench_function(&name("pcd1-step"), |b| {
         b.iter(|| {
             let batch = warm.batch();
@@ -93,8 +93,8 @@ fn main() -> Result<()> {
     criterion.final_summary();
     let lines = [
         compare("CD-1", ContrastiveDivergence::new(1), 1)?,
-        compare("PCD-1", Persistent::new(1, 0), 1)?,
-        compare("PCD-10", Persistent::new(10, 0), 10)?,
+        compare("PCD-1", Persistent::new(1, None), 1)?,
+        compare("PCD-10", Persistent::new(10, None), 10)?,
     ];
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())

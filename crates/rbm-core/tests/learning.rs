@@ -85,7 +85,7 @@ fn samples_are_enough_to_learn_from() {
     let pcd = learned(Box::new(Persistent::new(1, 100)));
     let fast = learned(Box::new(FastPersistent::new(1, 100, 0.05)));
     let mean_field = learned(Box::new(MeanField::new(1)));
-    let tempered = learned(Box::new(TemperedPersistent::new(1, 50, 0)));
+    let tempered = learned(Box::new(TemperedPersistent::new(1, 50, None)));
     let trajectory = learned(Box::new(ParallelTrajectory::new(1, 50)));
     // All are biased or noisy, and must still win half of what there is to win.
     let half = (before - 14f64.ln()) / 2.0;
@@ -278,7 +278,7 @@ fn learning_is_taken_up_again_at_any_step() {
         || Box::new(FastPersistent::new(1, 20, 0.05)),
         || Box::new(MeanField::new(2)),
         || Box::new(TemperedPersistent::new(1, 20, 4)),
-        || Box::new(TemperedPersistent::new(20, 0, 0)),
+        || Box::new(TemperedPersistent::new(20, None, None)),
         || Box::new(ParallelTrajectory::new(2, 10)),
     ];
     for (i, kind) in kinds.into_iter().enumerate() {

@@ -387,7 +387,7 @@ const POSTERIOR_MEANS: [f64; 4] = [0.220049359, 0.344244107, 0.540537517, 0.3708
 /// Ten units in two layers, all coupled; the visible ones held at 10101₂ from the left: the means of the hidden ones given them, by
 /// enumeration. Catches a held unit that is drawn while others listen.
 #[test]
-fn units_that_are_held_are_heard_as_they_are() {
+fn units_that_are_held_count_as_they_are() {
     let machine = with_hidden();
     let rest = machine.rest().units().width();
     assert_eq!(rest, 10);

@@ -311,9 +311,9 @@ fn fantasies_stay_at_the_distribution() {
     let mut phases: Vec<Box<dyn NegativePhase>> = vec![
         Box::new(ContrastiveDivergence::new(1)),
         Box::new(ContrastiveDivergence::new(3)),
-        Box::new(Persistent::new(1, 0)),
+        Box::new(Persistent::new(1, None)),
         Box::new(Persistent::new(2, CHAINS / 2)),
-        Box::new(FastPersistent::new(2, 0, 0.1)),
+        Box::new(FastPersistent::new(2, None, 0.1)),
     ];
     for (i, phase) in phases.iter_mut().enumerate() {
         for round in 0..3 {
@@ -369,7 +369,7 @@ fn fast_chains_stay_at_the_distribution_with_the_fast_weights() {
     };
     gradient.couplings[0].penalty.l2 = 9.0;
     let new = || {
-        let mut fast = FastPersistent::new(1, 0, 0.4);
+        let mut fast = FastPersistent::new(1, None, 0.4);
         fast.decay = 0.5;
         fast
     };

@@ -100,7 +100,7 @@ fn ladder(rbm: &Rbm, chains: usize, reservoir: usize, rng: &mut Rng) -> Parallel
 /// An update leads on, makes a copy, or is taken back; a copy of what was frozen just now helps nothing.
 #[test]
 fn the_decision_table() {
-    let phase = ParallelTrajectory::new(1, 0);
+    let phase = ParallelTrajectory::new(1, None);
     for (overlap, since, expected) in [
         (0.5, 1, Decision::Accept),
         (0.5, 9, Decision::Accept),

@@ -19,7 +19,7 @@ const BLOCK: usize = 1 << 12;
 pub struct BeliefNet {
     /// How each layer but the top one answers the layer above it, from the observed one up: weights `(above, width)`.
     pub layers: Vec<ConditionalLayer>,
-    /// The top layer, which hears nothing.
+    /// The top layer, which has no input.
     pub top: Box<dyn Layer>,
 }
 
@@ -200,7 +200,7 @@ impl BeliefNet {
         Ok(ExactPosterior { log_probability, means })
     }
 
-    /// What the top layer hears: nothing.
+    /// The inputs of the top layer: none.
     fn no_inputs(&self, rows: usize) -> Result<Tensor> {
         Ok(Tensor::zeros((rows, self.top.units().width()), self.dtype(), &Device::Cpu)?)
     }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::inputs::{self, Where};
 use crate::interrupt::Interrupted;
-use crate::machines::ModelSize;
+use crate::machines::{self, ModelSize};
 use crate::output::Usage;
 use crate::{interrupt, output, progress, tables};
 
@@ -62,7 +62,7 @@ pub struct Anneal {
     #[arg(long, help_heading = "Annealing")]
     pub tempering: bool,
     /// Count the ground states instead, exactly: where no table on the way exceeds 2^25 numbers, as of open lattices 24 by 24
-    #[arg(long, conflicts_with_all = ["tempering", "from", "to", "reads", "target"], help_heading = "Annealing")]
+    #[arg(long, conflicts_with_all = ["tempering", "from", "to", "reads", "target", "sweeps", "seed"], help_heading = "Annealing")]
     pub exact: bool,
     /// The energy that counts as a success, where it is known
     #[arg(long, value_name = "ENERGY", help_heading = "Annealing")]
@@ -114,7 +114,8 @@ struct Annealed<'a> {
     target: f64,
     is_target_known: bool,
     hits: usize,
-    success_probability: f64,
+    /// `None` of a search that ended at its first success: how many others there were says nothing.
+    success_probability: Option<f64>,
     seconds: f64,
     /// `None` where no read was a success.
     seconds_to_solution: Option<f64>,
@@ -132,7 +133,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     if MarkovField::is_in(model) {
         return of_cliques(args, bars);
     }
-    let graph = inputs::graph(model)?;
+    let graph = machines::graph(model)?;
     if args.exact {
         return count(args, &graph, bars);
     }
@@ -140,7 +141,11 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     if args.tempering && !is_binary {
         return of_potts(args, &graph, bars);
     }
-    let search = Search::between(args, graph.temperatures())?;
+    let range = match args.tempering {
+        true => graph.temperatures(),
+        false => graph.annealing_temperatures(),
+    };
+    let search = Search::between(args, range)?;
     search.check_size(args, graph.units.width())?;
     check_out(args)?;
     let machine = graph.machine(DType::F32, &args.place.find()?)?;
@@ -506,7 +511,6 @@ impl<'a> Annealed<'a> {
         let tolerance = rounding.max(args.target.map_or(0.0, nearness));
         let hits = best.hits(target, tolerance);
         let reads = search.reads as f64;
-        let success = hits as f64 / reads;
         // All reads ran side by side: one takes its share of the time. A search that ended where it was told to has no share.
         let is_cut = args.tempering && args.target.is_some();
         let repeats = best.repeats(target, tolerance, SURE).filter(|_| !is_cut);
@@ -525,7 +529,7 @@ impl<'a> Annealed<'a> {
             target,
             is_target_known: args.target.is_some(),
             hits,
-            success_probability: success,
+            success_probability: (!is_cut).then_some(hits as f64 / reads),
             seconds,
             seconds_to_solution: repeats.map(|repeats| repeats * seconds / reads),
             cut: None,
@@ -544,8 +548,13 @@ impl<'a> Annealed<'a> {
         };
         let solution = match self.seconds_to_solution {
             Some(seconds) => format!("{seconds:.4} s"),
-            None if self.hits > 0 => "the search ended where it came to the target".to_owned(),
+            None if self.hits > 0 => "not known of one search".to_owned(),
             None => "not known: no read came to the target".to_owned(),
+        };
+        let hits = match self.success_probability {
+            Some(share) => format!("{} of {} ({:.1} %)", self.hits, self.reads, 100.0 * share),
+            None if self.hits > 0 => "one, which ended the search".to_owned(),
+            None => format!("0 of {}", self.reads),
         };
         let ladder = if self.is_tempered { "ladder of temperatures" } else { "temperatures" };
         let row = |name: &str, value: String| vec![name.to_owned(), value];
@@ -558,15 +567,7 @@ impl<'a> Annealed<'a> {
             ),
             row("mean of the reads", output::energy(self.mean_energy)),
             row("target", target),
-            row(
-                "reads that came to it",
-                format!(
-                    "{} of {} ({:.1} %)",
-                    self.hits,
-                    self.reads,
-                    100.0 * self.success_probability
-                ),
-            ),
+            row("reads that came to it", hits),
             row("time to solution, 99 %", solution),
             row("time of all reads", format!("{:.3} s", self.seconds)),
         ];

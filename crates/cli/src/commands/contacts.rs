@@ -11,7 +11,6 @@ use rbm_core::state::write_whole;
 use rbm_core::{Error, Rows, Units};
 use serde::Serialize;
 
-use super::sample;
 use crate::inputs::{self, Cases, DataOptions};
 use crate::machines::{self, LearnedMachine};
 use crate::output;
@@ -180,7 +179,7 @@ impl ContactModel {
             let name =
                 run.to_str().with_context(|| format!("{}: expected UTF-8", run.display()))?;
             ensure!(data.is_none(), "DATA: expected of a machine with hidden units");
-            let graph = inputs::graph(name)?;
+            let graph = machines::graph(name)?;
             let letters = match run.is_file() {
                 true => Some(letters_of_params(run)?).filter(|letters| !letters.is_empty()),
                 false => None,
@@ -196,7 +195,7 @@ impl ContactModel {
         check_no_labels(model.dbn.classes(), run)?;
         let rbm = model.dbn.top();
         let visible = rbm.visible().units();
-        let letters = sample::letters(&model, "contacts").ok().as_ref().map(words);
+        let letters = inputs::letters(&model, "contacts").ok().as_ref().map(words);
         let part = match data {
             Some(_) => None,
             None => Some(Cases::Train),

@@ -44,9 +44,9 @@ MODEL: a UAI file (MARKOV or BAYES), whatever dbn anneal takes, or the run of a 
 most 20 units in each layer above another), whose variables are v0, v1, ... and the causes above
 them h1.0, h1.1, ..., h2.0, ... The variables of a problem in JSON have its names; those of an
 alignment are its sites from 1, and their states its letters: --given 2=A. Of spins and of Bernoulli
-units state 1 is up. Exact where no table exceeds 2^24 numbers and all together 2^29, else
-from Gibbs sampling in 8 chains: which of both is said. Of samples, 0.1234(12) has a standard error
-of 0.0012, by the spread between the chains.")]
+units state 1 is up. Exact where no table exceeds 2^24 numbers and all together 2^29, else from
+Gibbs sampling in 8 chains: which of both is said. Of samples, 0.1234(12) has a standard error of
+0.0012, by the spread between the chains.")]
 pub struct Infer {
     /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, its file, its run, or its name on the Hub
     pub model: PathBuf,
@@ -258,7 +258,7 @@ impl Question {
             let names = names.collect();
             return Ok(Self { field, graph: None, names, letters: Vec::new() });
         }
-        let graph = inputs::graph(model)?;
+        let graph = machines::graph(model)?;
         let field = MarkovField::of_graph(&graph)?;
         let letters = letters(path, &graph)?;
         // The sites of an alignment are counted from 1.

@@ -118,8 +118,9 @@ pub fn run(args: &Recall) -> Result<()> {
     }
     let cues = match &args.cues {
         Some(source) => {
-            let cues = inputs::patterns(source, &args.data_options, TableLayout::read(&args.run)?)?
-                .patterns;
+            let cues =
+                machines::patterns(source, &args.data_options, TableLayout::read(&args.run)?)?
+                    .patterns;
             let (units, found) = (memory.network.size(), cues.first().map_or(0, Vec::len));
             ensure!(
                 units == found,
@@ -200,7 +201,10 @@ impl Recalled {
     fn of(cue: usize, way: &Way, memory: &Memory) -> Self {
         let (first, last) = (&way.states[0], &way.states[way.states.len() - 1]);
         let overlaps = memory.patterns.iter().map(|pattern| hopfield::overlap(last, pattern));
-        let nearest = overlaps.enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+        // Of a pattern and its mirror image, both of which may be stored, the pattern; of the same ones the first.
+        let nearest = overlaps.enumerate().max_by(|(i, a), (j, b)| {
+            a.abs().total_cmp(&b.abs()).then((a > &0.0).cmp(&(b > &0.0))).then(j.cmp(i))
+        });
         let (pattern, overlap) = nearest.unwrap_or((0, 0.0));
         Self {
             cue,

@@ -14,7 +14,7 @@ use rbm_core::estimate::Estimate;
 use rbm_core::{Rows, rows};
 
 use super::evaluate::machine::exact_log_partition;
-use super::{mutants, sample};
+use super::mutants;
 use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::machines::{self, LearnedMachine, MachineCases};
@@ -96,7 +96,7 @@ pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
     let scored = ScoredNetwork::of(args)?;
     match of_mutants {
         true => {
-            let letters = sample::letters(&scored.model, "--mutants, --scan")?;
+            let letters = inputs::letters(&scored.model, "--mutants, --scan")?;
             ensure!(
                 scored.model.dbn.depth() == 1,
                 "--mutants, --scan: expected a single machine: of a stack bounds would be compared"

@@ -217,6 +217,11 @@ fn a_memory_stores_and_recalls() {
         .done();
     assert!(stored.out.contains("5 of them are stable"), "{}", stored.out);
     assert_eq!(&place.read("memory/patterns.png")[1..4], b"PNG");
+    // Of a pattern whose mirror image is stored too, the pattern.
+    place.dbn("train bars-and-stripes:4 --model hopfield --out bars").done();
+    let said = place.dbn("recall bars").done().out;
+    assert!(said.contains("30 of 30 ended in a stored pattern"), "{said}");
+    place.dbn("train digits --model hopfield --couplings lateral").misused(&["--couplings"]);
     let said = place.dbn("recall memory --noise 0.15 --seed 1").done();
     assert!(said.out.contains("5 of 5 ended in a stored pattern"), "{}", said.out);
     assert!(said.out.contains("5 in the one that its cue was made of"), "{}", said.out);

@@ -289,7 +289,7 @@ fn numbers(card: &Card) -> String {
                 table,
                 "\n| {}, {} | {} | {value:.4} {} | {error} |",
                 name(&on.data),
-                name(&on.part),
+                name(&on.part.to_string()),
                 name(what),
                 name(&unit.to_string())
             );
@@ -299,7 +299,7 @@ fn numbers(card: &Card) -> String {
                 table,
                 "\n| {}, {} | verdict | {} | seed {seed} |",
                 name(&on.data),
-                name(&on.part),
+                name(&on.part.to_string()),
                 name(&verdict.to_string())
             );
         }
@@ -314,7 +314,7 @@ fn numbers(card: &Card) -> String {
         format!(
             "\n- {}, {}: {} cases, {scale}, binarised: {}; seed {}",
             name(&on.data),
-            name(&on.part),
+            name(&on.part.to_string()),
             on.cases,
             on.binarise,
             measured.seed

@@ -77,6 +77,7 @@ pub struct BeliefLearningRecipe {
     /// How a gradient becomes a step.
     ///
     /// Range: "adam" or "sgd". Used by: every belief net.
+    #[serde(alias = "optimiser")] // Files of earlier versions have it so.
     pub optimizer: Option<OptimizerKind>,
     /// Times through the data.
     ///
@@ -159,8 +160,7 @@ impl BeliefRecipe {
     ///
     /// For what is no TOML, and for unknown keys and values; the message names the line.
     pub fn parse(text: &str) -> Result<Self> {
-        // As runs of earlier versions have it.
-        parsed(&text.replace("\noptimiser = ", "\noptimizer = "), &[])
+        parsed(text, &[])
     }
 
     /// Reads the recipe file `path`.

@@ -188,7 +188,7 @@ impl LearningRecipe {
                 _ => PosteriorRecipe::Sampled,
             }),
             epochs: Some(learning.epochs),
-            batch_size: Some(match NonZeroUsize::new(learning.batch_size) {
+            batch_size: Some(match learning.batch_size.and_then(NonZeroUsize::new) {
                 Some(cases) => BatchSize::Cases(cases),
                 None => BatchSize::Whole(WholeData::All),
             }),
@@ -219,8 +219,8 @@ impl LearningRecipe {
             negative: self.method.map_or(usual.negative, Negative::from),
             epochs: self.epochs.unwrap_or(usual.epochs),
             batch_size: self.batch_size.map_or(usual.batch_size, |size| match size {
-                BatchSize::Cases(cases) => cases.get(),
-                BatchSize::Whole(WholeData::All) => 0,
+                BatchSize::Cases(cases) => Some(cases.get()),
+                BatchSize::Whole(WholeData::All) => None,
             }),
             pretraining_epochs: self.pretraining_epochs.unwrap_or(usual.pretraining_epochs),
             pretraining_rate: self.pretraining_rate.unwrap_or(usual.pretraining_rate),

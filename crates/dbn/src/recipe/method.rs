@@ -203,21 +203,18 @@ impl Method {
     /// When a setting is out of its range.
     pub fn negative(&self) -> Result<Box<dyn NegativePhase>> {
         let contrastive = |visible| ContrastiveDivergence { steps: 1, visible };
-        let count = Option::unwrap_or_default;
         Ok(match *self {
             Self::Cd(Cd { visible_step }) => Box::new(contrastive(visible_step)),
-            Self::Pcd(PersistentChains { chains }) => Box::new(Persistent::new(1, count(chains))),
+            Self::Pcd(PersistentChains { chains }) => Box::new(Persistent::new(1, chains)),
             Self::Fpcd(FastWeights { chains, rate, decay }) => {
-                let mut fast = FastPersistent::new(1, count(chains), rate);
+                let mut fast = FastPersistent::new(1, chains, rate);
                 fast.decay = decay;
                 Box::new(fast)
             }
             Self::Pt(TemperedChains { chains, replicas }) => {
-                Box::new(TemperedPersistent::new(1, count(chains), count(replicas)))
+                Box::new(TemperedPersistent::new(1, chains, replicas))
             }
-            Self::Ptt(PersistentChains { chains }) => {
-                Box::new(ParallelTrajectory::new(1, count(chains)))
-            }
+            Self::Ptt(PersistentChains { chains }) => Box::new(ParallelTrajectory::new(1, chains)),
             Self::MeanField(Damping { damping }) => Box::new(MeanField { steps: 1, damping }),
             Self::Exact => Box::new(Exact),
             Self::Discriminative => Box::new(Conditional),

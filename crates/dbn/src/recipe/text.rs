@@ -124,7 +124,9 @@ pub(super) fn parsed<T: DeserializeOwned>(text: &str, renamed: &[Renamed]) -> Re
     toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let expected = "TOML with known keys and fitting values";
-        refused(format!("line {line}"), expected, with_advice(&one_line(e.message()), renamed))
+        let found = with_advice(&one_line(e.message()), renamed);
+        let own = text.lines().nth(line - 1).unwrap_or_default().trim();
+        refused(format!("line {line}"), expected, found, &format!("`{own}`"))
     })
 }
 
@@ -258,7 +260,7 @@ fn with_all<T: DeserializeOwned>(
             Some(key) => format!("known keys and fitting values (of layers: layers.*.{key})"),
             None => "known keys and fitting values".into(),
         };
-        refused("recipe".into(), &expected, found)
+        refused("recipe".into(), &expected, found, "another value")
     })?;
     check(&recipe)?;
     Ok(recipe)
@@ -281,16 +283,20 @@ fn parse_value(text: &str) -> toml::Value {
     value.or_else(number).unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-/// What is wrong with `what`: `found`, which may say itself what was expected: `KEY: expected A, found B` or `expected A`.
-fn refused(what: String, expected: &str, found: String) -> Error {
-    let (own, place) = found.split_once("; in ").unwrap_or((&found, "it"));
+/// What is wrong with `what`: `found`, which may say itself what was expected: `KEY: expected A, found B` or `expected A`, where `written` is
+/// what was found.
+fn refused(what: String, expected: &str, found: String, written: &str) -> Error {
+    let (own, place) = match found.split_once("; in ") {
+        Some((own, place)) => (own, format!(" in {place}")),
+        None => (&found[..], String::new()),
+    };
     let sentence = own.split_once(": expected ").filter(|(key, _)| !key.starts_with("invalid "));
     let parts = sentence.and_then(|(key, rest)| Some((key, rest.rsplit_once(", found ")?)));
     match (parts, own.strip_prefix("expected ")) {
         (Some((key, (expected, found))), _) => {
             Error::invalid(format!("{what}: {key}"), expected, found)
         }
-        (None, Some(own)) => Error::invalid(what, own, format!("another value in {place}")),
+        (None, Some(own)) => Error::invalid(what, own, format!("{written}{place}")),
         (None, None) => Error::invalid(what, expected, found),
     }
 }

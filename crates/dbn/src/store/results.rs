@@ -49,14 +49,39 @@ pub struct MeasurementSet {
     pub seed: u64,
 }
 
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataPart {
+    /// Cases that nothing was learned from.
+    HeldOut,
+    /// Those that were learned from.
+    Train,
+    /// Those that settings were chosen by.
+    Validation,
+    /// All of them.
+    All,
+}
+
+impl fmt::Display for DataPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HeldOut => "held-out",
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::All => "all",
+        })
+    }
+}
+
 /// Exactly which data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataVariant {
     /// What the data are called: no path.
     pub data: String,
-    /// Which of them: `held-out`, `train` ...
-    pub part: String,
+    /// Which of them.
+    pub part: DataPart,
     /// How many cases.
     pub cases: usize,
     /// What values were divided by; written as 0 where the source decides.

@@ -1,7 +1,7 @@
 //! Machines some of whose coupled units are Gaussian: these are integrated, all others counted.
 //!
 //! With the others given, −E(g) = a·g − ½·gᵀΛg up to a constant, where Λ has the precisions on its diagonal and −W beside it, and
-//! a is what the units g hear and their biases. So g is normal about Λ⁻¹a with the covariances Λ⁻¹, and the integral is
+//! a is the inputs of the units g and their biases. So g is normal about Λ⁻¹a with the covariances Λ⁻¹, and the integral is
 //! (2π)^{n/2}·|Λ|^{−1/2}·exp(½·aᵀΛ⁻¹a).
 
 use std::collections::BTreeMap;

@@ -4,7 +4,6 @@ pub mod negative;
 pub mod optim;
 pub mod positive;
 pub mod schedule;
-mod stage;
 pub mod train;
 pub mod trainer;
 pub mod transform;

@@ -50,10 +50,10 @@ pub enum PositivePhase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// Where units are that nobody tells anything.
+    /// Where units are by their biases alone.
     #[default]
     Biases,
-    /// One pass up: the last colour hears the data alone, twice, and the rest hears the last colour. So guesses a deep machine whose layers
+    /// One pass up: the last colour has input from the data alone, twice, and the rest from the last colour. So guesses a deep machine whose layers
     /// were pre-trained one by one (Salakhutdinov and Hinton 2009): then this is near.
     UpPass,
 }
@@ -162,13 +162,13 @@ pub fn mean_field(
     iterate(machine, &data, at_biases(machine, cases)?, steps, tolerance)
 }
 
-/// The means of the hidden units of the rest where nobody tells them anything.
+/// The means of the hidden units of the rest by their biases alone.
 fn at_biases(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
     hidden_of(cases.dim(1)?, &machine.rest().mean(&no_inputs(machine, cases)?)?.detach())
 }
 
 /// [`mean_field`] from two starts, of which each case takes the one with the larger bound: units that nobody tells anything, and units that
-/// hear the data alone. Where units pull each other strongly the first may lie between two answers. The phase, [`lower_bounds`] and the most
+/// have input from the data alone. Where units pull each other strongly the first may lie between two answers. The phase, [`lower_bounds`] and the most
 /// iterations.
 ///
 /// # Errors

@@ -480,7 +480,7 @@ impl Boltzmann for Machine {
         self.sweep(rest, last, tempered, None, rng)
     }
 
-    /// Each layer hears the held units of the others as they are, and units of its own one by one.
+    /// Each layer has the held units of the others as they are, and units of its own one by one.
     fn draw_rest_held(
         &self,
         rest: &Tensor,

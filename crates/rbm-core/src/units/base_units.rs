@@ -37,7 +37,7 @@ struct Widening {
 }
 
 impl BaseUnits {
-    /// Units that hear `field` `(width,)`, and have their own precisions.
+    /// Units with the input `field` `(width,)`, and have their own precisions.
     pub fn of_field(field: Tensor) -> Self {
         Self { field, widening: None }
     }

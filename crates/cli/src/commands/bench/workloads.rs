@@ -159,7 +159,7 @@ impl LearningStep {
 fn learner_by(method: BenchMethod, steps: usize, rate: f64) -> BenchLearner {
     match method {
         BenchMethod::Cd => learner(ContrastiveDivergence::new(steps), rate),
-        BenchMethod::Pcd => learner(Persistent::new(steps, 0), rate),
+        BenchMethod::Pcd => learner(Persistent::new(steps, None), rate),
     }
 }
 

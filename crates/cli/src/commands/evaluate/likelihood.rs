@@ -277,13 +277,11 @@ fn measure<'a>(
 
 /// Prints a likelihood.
 pub fn print(found: &Likelihood) -> Result<()> {
-    let row = |name: &str, value: &Option<Value>| {
+    let row = |name: &str, value: &Option<Value>, is_of_chains: bool| {
         let Value { log_likelihood, log_partition } = (*value)?;
         let samples = match log_partition.error {
             0.0 => "–".into(),
-            _ if name.starts_with("bridge") => {
-                format!("{:.0} chains", log_partition.effective_samples)
-            }
+            _ if is_of_chains => format!("{:.0} chains", log_partition.effective_samples),
             _ => format!("{:.1} of {}", log_partition.effective_samples, log_partition.samples),
         };
         Some(vec![
@@ -295,10 +293,10 @@ pub fn print(found: &Likelihood) -> Result<()> {
         ])
     };
     let rows = [
-        row("exact", &found.exact),
-        row("forward annealing", &found.forward),
-        row("bridge over the ladder", &found.bridge),
-        row("reverse annealing", &found.reverse),
+        row("exact", &found.exact, false),
+        row("forward annealing", &found.forward, false),
+        row("bridge over the ladder", &found.bridge, true),
+        row("reverse annealing", &found.reverse, false),
     ];
     let what =
         if found.bound.is_some() { "bound on log p(v), nats" } else { "log p(v), nats a case" };

@@ -377,7 +377,7 @@ struct Given {
 
 /// By name, or the couplings of pairs in a file.
 fn given_graph(args: &MachineEvaluation, model: &str) -> Result<Given> {
-    let graph = inputs::graph(model)?;
+    let graph = machines::graph(model)?;
     let machine = graph.machine(DType::F32, &args.device)?;
     let cases = match args.data {
         Some(source) => {

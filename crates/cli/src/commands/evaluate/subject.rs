@@ -7,7 +7,6 @@ use candle_core::Tensor;
 use candle_dbn::store::results::{DataVariant, MeasurementSet, Results};
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Examples, Inference, Model, Recipe, Run};
-use clap::ValueEnum;
 use rbm_core::Rng;
 use rbm_core::state::{UNFINISHED, write_whole};
 use serde::Serialize;
@@ -132,10 +131,9 @@ pub fn correlations(dir: &Path, model: &Model, prepared: &Examples, rng: &mut Rn
 pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) -> DataVariant {
     let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     let done = recipe.preprocessing(scale, None);
-    let name = cases.to_possible_value().map(|value| value.get_name().to_owned());
     DataVariant {
         data: recipe.clone().without_paths().data.source,
-        part: name.unwrap_or_default(),
+        part: cases.into(),
         cases: part.len(),
         scale: Some(done.scale),
         binarise: done.binarise,

@@ -308,7 +308,8 @@ fn spin_glass(looking: &mut Looking) -> Result<MachineResult> {
     for (i, (side, glass, optimum)) in GLASSES.into_iter().enumerate() {
         let graph = lattice::plus_minus(side, side, lattice::Boundary::Open, glass)?;
         let machine = graph.machine(DType::F32, &Device::Cpu)?;
-        let [hottest, coldest] = graph.temperatures().context("a glass without couplings")?;
+        let range = graph.annealing_temperatures().context("a glass without couplings")?;
+        let [hottest, coldest] = range;
         let mut points = Vec::new();
         let mut solution = f64::INFINITY;
         let lengths = if side == 16 { &[10, 30, 100, 300, 1000, 3000][..] } else { &[1000][..] };
@@ -532,7 +533,7 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
         let learning = Learning {
             negative: Negative::Exact,
             epochs: EPOCHS,
-            batch_size: 30,
+            batch_size: Some(30),
             learning_rate: 0.5,
             l2: 0.0,
             seed: looking.seed,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use candle_dbn::store::results::{MeasurementSet, Results, Unit};
+use candle_dbn::store::results::{DataPart, MeasurementSet, Results, Unit};
 use indicatif::MultiProgress;
 use rbm_core::state::write_whole;
 use serde::Serialize;
@@ -70,7 +70,7 @@ fn json(path: &Path) -> Result<serde_json::Value> {
 /// The last that a run has measured of the cases held out.
 fn measured_of_held_out(dir: &Path) -> Result<Option<MeasurementSet>> {
     let measured = Results::read(dir)?.measured;
-    Ok(measured.into_iter().rev().find(|set| set.dataset.part == "held-out"))
+    Ok(measured.into_iter().rev().find(|set| set.dataset.part == DataPart::HeldOut))
 }
 
 /// What that of an alignment came to.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_boltzmann::samples;
+use candle_boltzmann::{samples, set_temperature};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::network::labels::label_codes;
 use candle_dbn::store::table::TableLayout;
@@ -13,12 +13,10 @@ use rbm_core::estimate::{exact_samples_given, is_integrable};
 use rbm_core::model::Boltzmann;
 use rbm_core::sampling::{AnnealingPath, Clamped};
 use rbm_core::state::write_whole;
-use rbm_core::units::Variance;
 use rbm_core::units::base_units::has_numbers;
-use rbm_core::{Kernel, Rng, Rows, Units};
+use rbm_core::{Kernel, Rng, Rows};
 
 use super::mask::{ClampMask, DataLayer};
-use super::tempered::{TEMPERED_SWEEPS, in_equilibrium};
 use crate::commands::evaluate::machine::path;
 use crate::inputs::{Cases, DataOptions};
 use crate::interrupt::Interrupted;
@@ -79,24 +77,7 @@ impl LearnedSampling<'_> {
             true => Some(machine.letters("--fasta")?),
             false => None,
         };
-        if self.temperature != 1.0 {
-            // E is linear in every parameter, and there is nothing else in it.
-            let units = machine.learner.shape().layers();
-            let fixed = units.iter().flat_map(Units::groups).find(|(_, units)| {
-                matches!(
-                    units,
-                    Units::Gaussian { variance: Variance::Unit, .. } | Units::Relu { .. }
-                )
-            });
-            if let Some((_, units)) = fixed {
-                bail!(
-                    "--temperature: expected units all of whose energy is learned, found {units} (gaussian-learned has precisions that are)"
-                );
-            }
-            for (_, parameter) in machine.learner.machine().parameters() {
-                parameter.set(&(parameter.as_detached_tensor() / self.temperature)?)?;
-            }
-        }
+        set_temperature(machine.learner.machine(), self.temperature)?;
         self.check_classes(&machine)?;
         ensure!(
             self.frames == 0 || !machine_data::is_unbounded(machine.visible()),
@@ -124,7 +105,7 @@ impl LearnedSampling<'_> {
                 output::note(
                     "measurements that cannot be integrated: drawn as by --tempered, since chains stay with the kind that they begin with (--steps walks)",
                 );
-                Some(TEMPERED_SWEEPS as usize)
+                Some(progress::TEMPERED_SWEEPS as usize)
             }
             asked => asked,
         };
@@ -339,7 +320,8 @@ impl LearnedSampling<'_> {
                 AnnealingPath::from_biases(of)?
             }
         };
-        let samples = in_equilibrium(of, path, [self.count, sweeps], self.bars, rng)?;
+        let samples =
+            progress::equilibrium_samples(of, path, [self.count, sweeps], self.bars, rng)?;
         let samples = samples.narrow(1, 0, machine.visible().width())?.contiguous()?;
         let image = cases.and_then(|cases| cases.image).or_else(|| machine.image());
         Ok(LearnedSamples { samples, held: None, frames: Vec::new(), image })

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use candle_boltzmann::{Estimate, FieldMeasurement, Graph, MarkovField, Measurement, Start, Walk};
+use candle_boltzmann::{
+    EnergyMeasurement, Estimate, Graph, MarkovField, Measurement, Start, Walk, measure_energy,
+    set_temperature,
+};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast};
 use candle_dbn::viz::{Mark, Plot, Series};
@@ -15,8 +18,9 @@ use rbm_core::state::write_whole;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::energy_model::EnergyModel;
 use crate::interrupt::Interrupted;
-use crate::machines::ModelSize;
+use crate::machines::{self, ModelSize};
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress, tables};
 
@@ -34,7 +38,7 @@ pub enum Observable {
     Energy,
     /// (⟨E²⟩ − ⟨E⟩²)/T² a unit
     HeatCapacity,
-    /// ⟨|m|⟩, where m is the mean of all units
+    /// ⟨|m|⟩, where m is the mean of all units; of sites of q states (q f - 1)/(q - 1), f being the share of the commonest state
     Magnetisation,
     /// N·(⟨m²⟩ − ⟨|m|⟩²)/T
     Susceptibility,
@@ -45,8 +49,8 @@ pub enum Observable {
 impl Observable {
     const ALL: [Self; 5] =
         [Self::Energy, Self::HeatCapacity, Self::Magnetisation, Self::Susceptibility, Self::Binder];
-    /// Those of a field of cliques.
-    const OF_FIELDS: [Self; 2] = [Self::Energy, Self::HeatCapacity];
+    /// Those of energies alone, where units have no other order.
+    const OF_ENERGIES: [Self; 2] = [Self::Energy, Self::HeatCapacity];
 
     fn of(self, measured: &Measurement) -> Estimate {
         match self {
@@ -58,8 +62,8 @@ impl Observable {
         }
     }
 
-    /// Of a field of cliques; `None` for what is not measured there.
-    fn of_field(self, measured: &FieldMeasurement) -> Option<Estimate> {
+    /// Of energies alone; `None` for what is not measured there.
+    fn of_energies(self, measured: &EnergyMeasurement) -> Option<Estimate> {
         match self {
             Self::Energy => Some(measured.energy),
             Self::HeatCapacity => Some(measured.heat_capacity),
@@ -134,8 +138,8 @@ impl MeasuredRow {
         }
     }
 
-    fn of_field(measured: &FieldMeasurement, asked: &[Observable]) -> Self {
-        let estimates = asked.iter().filter_map(|what| Some((*what, what.of_field(measured)?)));
+    fn of_energies(measured: &EnergyMeasurement, asked: &[Observable]) -> Self {
+        let estimates = asked.iter().filter_map(|what| Some((*what, what.of_energies(measured)?)));
         Self {
             temperature: measured.temperature,
             estimates: estimates.collect(),
@@ -170,7 +174,7 @@ pub struct MachineOptions {
     /// Temperatures of a machine by name or in a file [default: 1]
     #[arg(long, value_name = "T,...", value_delimiter = ',', allow_hyphen_values = true)]
     pub temperature: Vec<f64>,
-    /// What to measure [default: all; of a field of cliques energy and heat-capacity]
+    /// What to measure [default: all; of a field of cliques and of units of several kinds energy and heat-capacity]
     #[arg(long, value_name = "WHAT,...", value_delimiter = ',')]
     pub measure: Vec<Observable>,
     /// Independent chains of a machine: errors come from the spread between them
@@ -205,7 +209,7 @@ impl MachineOptions {
         }
         match self.measure.iter().find(|what| !all.contains(what)) {
             Some(other) => Err(Usage::of(anyhow!(
-                "--measure: expected energy or heat-capacity of a field of cliques, whose variables have no other order, found {}",
+                "--measure: expected energy or heat-capacity of a field of cliques, and of units of several kinds, which have no other order, found {}",
                 other.name()
             ))),
             // In the order of all, each once.
@@ -232,7 +236,10 @@ impl MachineSampling<'_> {
         if MarkovField::is_in(model) {
             return self.of_field(bars, rng);
         }
-        let graph = inputs::graph(model)?;
+        if let Some(learned) = EnergyModel::find(Path::new(model), &self.device)? {
+            return self.of_energies(&learned, bars, rng);
+        }
+        let graph = machines::graph(model)?;
         let asked = options.measured(&Observable::ALL)?;
         let plan = self.plan(graph.units.width())?;
         let walk = Walk {
@@ -262,7 +269,7 @@ impl MachineSampling<'_> {
             let error = "--ordered: expected a machine of units, found a field of cliques";
             return Err(Usage::of(anyhow!("{error}")));
         }
-        let asked = options.measured(&Observable::OF_FIELDS)?;
+        let asked = options.measured(&Observable::OF_ENERGIES)?;
         let plan = self.plan(field.states.len())?;
         let walk = [options.chains, plan.burn_in, plan.sweeps].map(|count| count as usize);
         let each = walk[1] + walk[2];
@@ -271,17 +278,42 @@ impl MachineSampling<'_> {
                 field.measure(temperature, walk, rng, watch)
             })?;
         let size = ModelSize::of_field(&field);
-        let rows = measured.iter().map(|row| MeasuredRow::of_field(row, &asked)).collect();
+        let rows = measured.iter().map(|row| MeasuredRow::of_energies(row, &asked)).collect();
         let sampled = self.sampled(size, &plan, rows, seconds);
         self.print(&sampled)?;
         let Some(dir) = self.out else { return Ok(()) };
         let states: Vec<_> = states.into_iter().flatten().collect();
         let all: Vec<f32> = states.iter().flatten().map(|state| *state as f32).collect();
         let all = Tensor::from_vec(all, (states.len(), field.states.len()), &Device::Cpu)?;
-        let [array, numbers] = ["samples.npy", "measured.json"].map(|name| dir.join(name));
-        write_whole(&array, &tables::npy_bytes(&all)?)?;
-        write_whole(&numbers, serde_json::to_string_pretty(&sampled)?.as_bytes())?;
-        self.name(vec![array.display().to_string(), numbers.display().to_string()])
+        self.name(write_numbers(dir, &sampled, &all)?)
+    }
+
+    /// The same of a machine that has learned, whose units are of several kinds, or a part of a network: its energies, and what is drawn of its
+    /// visible units.
+    fn of_energies(&self, of: &EnergyModel, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
+        let options = self.options;
+        if options.ordered {
+            let error = "--ordered: expected units of one kind, found several";
+            return Err(Usage::of(anyhow!("{error}")));
+        }
+        let asked = options.measured(&Observable::OF_ENERGIES)?;
+        let machine = of.machine();
+        let [visible, hidden] = [machine.rest(), machine.last()].map(|layer| layer.units().width());
+        let plan = self.plan(visible + hidden)?;
+        let walk = [options.chains, plan.burn_in, plan.sweeps].map(|count| count as usize);
+        let mut before = 1.0;
+        let (measured, ends, seconds) =
+            at_each(bars, &plan.temperatures, walk[1] + walk[2], |temperature, watch| {
+                set_temperature(machine, temperature / before)?;
+                before = temperature;
+                measure_energy(machine, temperature, walk, rng, watch)
+            })?;
+        let size = of.size()?;
+        let rows = measured.iter().map(|row| MeasuredRow::of_energies(row, &asked)).collect();
+        let sampled = self.sampled(size, &plan, rows, seconds);
+        self.print(&sampled)?;
+        let Some(dir) = self.out else { return Ok(()) };
+        self.name(write_numbers(dir, &sampled, &of.in_data_values(&Tensor::cat(&ends, 0)?)?)?)
     }
 
     fn sampled(
@@ -373,6 +405,14 @@ impl MachineSampling<'_> {
     }
 }
 
+/// Numbers as JSON, and what the chains are at the end.
+fn write_numbers(dir: &Path, sampled: &Sampled, all: &Tensor) -> Result<Vec<String>> {
+    let [array, numbers] = ["samples.npy", "measured.json"].map(|name| dir.join(name));
+    write_whole(&array, &tables::npy_bytes(all)?)?;
+    write_whole(&numbers, serde_json::to_string_pretty(sampled)?.as_bytes())?;
+    Ok([array, numbers].map(|path| path.display().to_string()).into())
+}
+
 /// How a machine is measured.
 struct MeasurePlan {
     temperatures: Vec<f64>,
@@ -446,10 +486,8 @@ fn write(
     configurations: &[Tensor],
 ) -> Result<Vec<String>> {
     let path = |name: &str| dir.join(name);
-    let all = Tensor::cat(configurations, 0)?;
-    write_whole(&path("samples.npy"), &tables::npy_bytes(&all)?)?;
-    write_whole(&path("measured.json"), serde_json::to_string_pretty(sampled)?.as_bytes())?;
-    let mut written = vec!["samples.npy", "measured.json"];
+    let mut written = write_numbers(dir, sampled, &Tensor::cat(configurations, 0)?)?;
+    let mut add = |name: &str| written.push(path(name).display().to_string());
     if let Some([rows, columns]) = graph.shape {
         let firsts = configurations.iter().map(|chains| chains.narrow(0, 0, 1));
         let firsts = Tensor::cat(&firsts.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
@@ -469,14 +507,14 @@ fn write(
             across,
             Contrast::Unit,
         )?;
-        written.push("samples.png");
+        add("samples.png");
     }
     if sampled.measurements.len() > 1 {
         let panels: Vec<Plot> = asked.iter().map(|what| panel(*what, sampled)).collect();
         Plot::write_panels(path("measured.png"), &panels)?;
-        written.push("measured.png");
+        add("measured.png");
     }
-    Ok(written.into_iter().map(|name| path(name).display().to_string()).collect())
+    Ok(written)
 }
 
 fn panel(what: Observable, sampled: &Sampled) -> Plot {

@@ -1,15 +1,16 @@
 //! `dbn sample`: samples of networks, belief nets and Boltzmann machines, and averages of machines on graphs.
 
+mod energy_model;
 mod learned;
 mod machine;
 mod mask;
-mod tempered;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use candle_boltzmann::set_temperature;
 use candle_core::Tensor;
 use candle_dbn::data::Alphabet;
 use candle_dbn::network::inference::{Condition, ConditionalSampler};
@@ -19,7 +20,7 @@ use candle_dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;
 use rbm_core::sampling::{AnnealingPath, Chains};
 use rbm_core::state::write_whole;
-use rbm_core::{Rbm, Rng, Rows, Units};
+use rbm_core::{Rbm, Rng, Rows};
 
 use self::learned::LearnedSampling;
 use self::machine::{MachineOptions, MachineSampling};
@@ -158,12 +159,8 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     if beliefs::is_learned(&args.run) {
         return sample_belief(args, &mut rng);
     }
-    if machines::is_meant(&args.run) {
+    if machines::is_meant(&args.run) || args.machine.is_given() && !args.fasta {
         return sample_machine(args, bars, &mut rng);
-    }
-    if args.machine.is_given() {
-        let error = "--temperature, --measure, --burn-in, --ordered, --json: expected with a machine, such as ising:32x32";
-        return Err(Usage::of(anyhow!("{error}, found the run {}", args.run.display())));
     }
     if args.sweeps.is_some() && !args.tempered {
         return Err(Usage::of(anyhow!("--sweeps: expected with --tempered, or of a machine")));
@@ -205,19 +202,7 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
     }
     let many = if classes.is_empty() { MANY } else { ROW * classes.len() as u64 };
     let count = args.count.map_or(many, |count| count * classes.len().max(1) as u64);
-    let of_averages = [
-        ("--measure", !args.machine.measure.is_empty()),
-        ("--burn-in", args.machine.burn_in.is_some()),
-        ("--ordered", args.machine.ordered),
-        ("--json", args.machine.json),
-        ("--sweeps", args.sweeps.is_some() && !args.tempered),
-    ];
-    output::refuse(&of_averages, "expected where averages are measured, not with --fasta")?;
-    let temperature = match args.machine.temperature[..] {
-        [] => 1.0,
-        [temperature] => inputs::check_temperature(temperature).map(|()| temperature)?,
-        _ => return Err(Usage::of(anyhow!("--temperature: expected one with --fasta"))),
-    };
+    let temperature = temperature_of_sequences(args)?;
     let sampling = LearnedSampling {
         run: &args.run,
         from: args.from.as_deref(),
@@ -231,11 +216,28 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         frames: args.animate.map_or(0, usize::from),
         temperature,
         is_fasta: args.fasta,
-        tempered: args.tempered.then(|| args.sweeps.unwrap_or(tempered::TEMPERED_SWEEPS) as usize),
+        tempered: args.tempered.then(|| args.sweeps.unwrap_or(progress::TEMPERED_SWEEPS) as usize),
         dir: folder(args)?,
         bars,
     };
     sampling.run(rng)?.into_iter().try_for_each(|path| output::line(path.display().to_string()))
+}
+
+/// The temperature at which sequences are drawn: 1 unless the user says so. Errors for what is said of averages.
+fn temperature_of_sequences(args: &Sample) -> Result<f64> {
+    let of_averages = [
+        ("--measure", !args.machine.measure.is_empty()),
+        ("--burn-in", args.machine.burn_in.is_some()),
+        ("--ordered", args.machine.ordered),
+        ("--json", args.machine.json),
+        ("--sweeps", args.sweeps.is_some() && !args.tempered),
+    ];
+    output::refuse(&of_averages, "expected where averages are measured, not with --fasta")?;
+    match args.machine.temperature[..] {
+        [] => Ok(1.0),
+        [temperature] => inputs::check_temperature(temperature).map(|()| temperature),
+        _ => Err(Usage::of(anyhow!("--temperature: expected one with --fasta"))),
+    }
 }
 
 impl Sample {
@@ -327,7 +329,16 @@ impl<'a> ResolvedSample<'a> {
                 || args.data_options == DataOptions::default(),
             "--scale, --binarise and the like: expected with --from or --clamp"
         );
-        let letters = args.fasta.then(|| letters(&model, "--fasta")).transpose()?;
+        let letters = args.fasta.then(|| inputs::letters(&model, "--fasta")).transpose()?;
+        let temperature = temperature_of_sequences(args)?;
+        if temperature != 1.0 {
+            ensure!(
+                model.dbn.depth() == 1,
+                "--temperature: expected a single machine, found a stack of {}",
+                model.dbn.depth()
+            );
+            set_temperature(model.dbn.top(), temperature)?;
+        }
         let classes = classes(args, &model)?;
         let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
         let count = each * classes.len().max(1);
@@ -455,8 +466,9 @@ impl<'a> ResolvedSample<'a> {
 
     /// Hidden configurations of `machine` in equilibrium, as many as of each class, by tempering along `path`.
     fn in_equilibrium(&self, machine: &Rbm, path: AnnealingPath, rng: &mut Rng) -> Result<Tensor> {
-        let sweeps = self.args.sweeps.unwrap_or(tempered::TEMPERED_SWEEPS) as usize;
-        let visible = tempered::in_equilibrium(machine, path, [self.each, sweeps], self.bars, rng)?;
+        let sweeps = self.args.sweeps.unwrap_or(progress::TEMPERED_SWEEPS) as usize;
+        let visible =
+            progress::equilibrium_samples(machine, path, [self.each, sweeps], self.bars, rng)?;
         Ok(machine.sample_hidden(&visible, rng)?)
     }
 
@@ -512,20 +524,6 @@ fn folder(args: &Sample) -> Result<PathBuf> {
     free.with_context(|| {
         format!("{}: too many samples lie here: choose another place with --out", beside.display())
     })
-}
-
-/// The letters of the model's states.
-pub fn letters(model: &Model, option: &str) -> Result<Alphabet> {
-    let known = model.preprocessing.as_ref().and_then(|done| done.alphabet.clone());
-    let alphabet = known.with_context(|| {
-        format!(
-            "{option}: expected a network that learned from an alignment, found one that knows no letters"
-        )
-    })?;
-    match model.dbn.visible_units() {
-        Units::Potts { states, .. } if states == alphabet.states() => Ok(alphabet),
-        units => bail!("{option}: expected units of {} states, found {units}", alphabet.states()),
-    }
 }
 
 /// Which samples are shown, and how.

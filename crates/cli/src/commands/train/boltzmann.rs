@@ -31,7 +31,7 @@ use crate::commands::evaluate::machine::{
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
 use crate::machine_data;
-use crate::machines::{LearnedMachine, MachineCases};
+use crate::machines::{self, LearnedMachine, MachineCases};
 use crate::output::Usage;
 use crate::{interrupt, output, progress};
 
@@ -293,7 +293,7 @@ impl ResolvedMachine {
         let is_exact = is_measured && learning.negative == Negative::Exact;
         if is_exact && named.batch_size.is_none() {
             // The precisions of few cases may be far from those of all.
-            learning.batch_size = 0;
+            learning.batch_size = None;
         }
         let of_data = cases.narrow(1, 0, shape.visible.width())?;
         let found = match shape.layers().iter().any(machine_data::is_unbounded) {
@@ -323,7 +323,7 @@ impl ResolvedMachine {
             };
             learning.learning_rate = rate;
         }
-        let size = [train.len(), learning.batch_size];
+        let size = [train.len(), learning.batch_size.unwrap_or(train.len())];
         learning.epochs = machine_run::epochs(named.epochs, learning.epochs, size);
         recipe.learning = LearningRecipe::of(&learning);
         recipe.init = recipe.init.as_deref().map(initial_network::absolute).transpose()?;
@@ -467,7 +467,7 @@ fn say_target(
 
 /// The pairs of units that the graph of this name, or in this file, couples.
 fn edges_of(graph: &str, width: usize) -> Result<Vec<[u32; 2]>> {
-    let Graph { units, edges, couplings, .. } = inputs::graph(graph)?;
+    let Graph { units, edges, couplings, .. } = machines::graph(graph)?;
     let found = units.width();
     if found < width {
         output::note(format!(

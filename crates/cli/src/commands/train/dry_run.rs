@@ -121,10 +121,7 @@ pub fn of_machine(
         units: layers.collect::<Vec<_>>().join(" → "),
         parameters: learner.parameters(),
         epochs: learning.epochs,
-        batch_size: match learning.batch_size {
-            0 => cases.count(),
-            size => size,
-        },
+        batch_size: learning.batch_size.unwrap_or(cases.count()),
         has_target: learning.target_pearson.is_some(),
         cases,
         held_out,

@@ -10,7 +10,8 @@ use candle_dbn::viz::images::{self, Contrast, shape_of};
 use rbm_core::Units;
 
 use super::machine_run;
-use crate::inputs::{self, DataOptions, Patterns};
+use crate::inputs::DataOptions;
+use crate::machines::{self, Patterns};
 use crate::output;
 
 /// The most patterns in the picture.
@@ -29,7 +30,7 @@ pub struct Storing<'a> {
 pub fn run(args: &Storing) -> Result<()> {
     let rule = args.rule;
     let source = args.data.unwrap_or("digits");
-    let Patterns { patterns, table, image } = inputs::patterns(source, args.data_options, None)?;
+    let Patterns { patterns, table, image } = machines::patterns(source, args.data_options, None)?;
     let claim = machine_run::claim(HOPFIELD, args.out, "hopfield", source)?;
     let dir = claim.dir();
     let network = Hopfield::store(&patterns, rule)?;

@@ -31,7 +31,7 @@ const UPDATES: usize = 2000;
 
 /// The epochs of a training: those that are `named`, or the usual number, and of few cases as many as have [`UPDATES`] updates.
 pub fn epochs(named: Option<usize>, usual: usize, [cases, batch_size]: [usize; 2]) -> usize {
-    let batches = if batch_size == 0 { 1 } else { cases.div_ceil(batch_size).max(1) };
+    let batches = cases.div_ceil(batch_size.max(1)).max(1);
     named.unwrap_or_else(|| usual.max(UPDATES.div_ceil(batches)))
 }
 

@@ -223,6 +223,7 @@ fn store(args: &Train) -> Result<()> {
         ("--set", !args.settings.is_empty()),
         ("--layers", !args.layers.is_empty()),
         ("--visible", args.visible.is_some()),
+        ("--couplings", args.couplings.is_some()),
         ("--resume", args.resume.is_some()),
         ("--dry-run", args.dry_run),
         ("--standardise", args.standardise),

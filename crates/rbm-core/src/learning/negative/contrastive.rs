@@ -139,8 +139,8 @@ impl NegativePhase for MeanField {
 pub struct Persistent {
     /// k, at least 1.
     pub steps: usize,
-    /// How many chains to run; 0 means as many as the first mini-batch has cases.
-    pub chains: usize,
+    /// How many chains to run; as many as the first mini-batch has cases unless that is said.
+    pub chains: Option<usize>,
     /// Where the chains are, once they have been started.
     pub state: Option<ChainState>,
     /// What they have been through.
@@ -149,7 +149,8 @@ pub struct Persistent {
 
 impl Persistent {
     /// PCD-`steps` with `chains` chains, which start at the first mini-batch.
-    pub fn new(steps: usize, chains: usize) -> Self {
+    pub fn new(steps: usize, chains: impl Into<Option<usize>>) -> Self {
+        let chains = chains.into();
         Self { steps, chains, state: None, traces: Traces::default() }
     }
 }
@@ -202,8 +203,8 @@ impl NegativePhase for Persistent {
 pub struct FastPersistent {
     /// k, at least 1.
     pub steps: usize,
-    /// How many chains to run; 0 means as many as the first mini-batch has cases.
-    pub chains: usize,
+    /// How many chains to run; as many as the first mini-batch has cases unless that is said.
+    pub chains: Option<usize>,
     /// The learning rate of the fast parts.
     pub rate: f64,
     /// What is left of them after each update; 19/20 in the paper.
@@ -220,8 +221,8 @@ pub struct FastPersistent {
 
 impl FastPersistent {
     /// FPCD-`steps` with `chains` chains; the fast parts learn at `rate` and keep 19/20 at each update.
-    pub fn new(steps: usize, chains: usize, rate: f64) -> Self {
-        let (fast, decay) = (Vec::new(), 19.0 / 20.0);
+    pub fn new(steps: usize, chains: impl Into<Option<usize>>, rate: f64) -> Self {
+        let (chains, fast, decay) = (chains.into(), Vec::new(), 19.0 / 20.0);
         Self { steps, chains, rate, decay, fast, state: None, traces: Traces::default(), sum: None }
     }
 

@@ -152,16 +152,16 @@ pub struct ChainState {
 }
 
 impl ChainState {
-    /// `count` chains, or as many as the mini-batch has cases where that is 0: the cases and their hidden samples, repeated or cut to the
+    /// `count` chains, or as many as the mini-batch has cases: the cases and their hidden samples, repeated or cut to the
     /// number of chains.
     fn start(
         machine: &dyn Boltzmann,
         positive: &Phase,
-        count: usize,
+        count: Option<usize>,
         rng: &mut Rng,
     ) -> Result<Self> {
         let cases = positive.cases()?;
-        let chains = if count == 0 { cases } else { count };
+        let chains = count.unwrap_or(cases);
         let rows = Tensor::from_iter((0..chains).map(|i| (i % cases) as u32), machine.device())?;
         let hidden = machine.last().sample(&positive.hidden_inputs.index_select(&rows, 0)?, rng)?;
         let visible = match machine.has_interaction() {
@@ -176,7 +176,7 @@ impl ChainState {
         kept: Option<Self>,
         machine: &dyn Boltzmann,
         positive: &Phase,
-        count: usize,
+        count: Option<usize>,
         rng: &mut Rng,
     ) -> Result<Self> {
         kept.map_or_else(|| Self::start(machine, positive, count, rng), Ok)

@@ -36,10 +36,10 @@ const REPLICAS: &str = "replicas";
 pub struct TemperedPersistent {
     /// Sweeps between updates, at least 1.
     pub steps: usize,
-    /// How many chains to run; 0 means as many as the first mini-batch has cases.
-    pub chains: usize,
-    /// How many levels the ladder has; 0 means as many as make four swaps in ten accepted, found anew as learning goes on.
-    pub levels: usize,
+    /// How many chains to run; as many as the first mini-batch has cases unless that is said.
+    pub chains: Option<usize>,
+    /// How many levels the ladder has; unless that is said, as many as make four swaps in ten accepted, found anew as learning goes on.
+    pub levels: Option<usize>,
     climbing: Option<Climbing>,
     traces: Traces,
 }
@@ -60,7 +60,12 @@ struct Climbing {
 
 impl TemperedPersistent {
     /// `steps` sweeps of `chains` chains between updates, with `levels` levels.
-    pub fn new(steps: usize, chains: usize, levels: usize) -> Self {
+    pub fn new(
+        steps: usize,
+        chains: impl Into<Option<usize>>,
+        levels: impl Into<Option<usize>>,
+    ) -> Self {
+        let (chains, levels) = (chains.into(), levels.into());
         Self { steps, chains, levels, climbing: None, traces: Traces::default() }
     }
 
@@ -70,8 +75,8 @@ impl TemperedPersistent {
     }
 
     fn start(&self, machine: &dyn Boltzmann, positive: &Phase, rng: &mut Rng) -> Result<Climbing> {
-        let chains = if self.chains == 0 { positive.cases()? } else { self.chains };
-        let levels = if self.levels == 0 { FIRST_LEVELS } else { self.levels };
+        let chains = self.chains.map_or_else(|| positive.cases(), Ok)?;
+        let levels = self.levels.unwrap_or(FIRST_LEVELS);
         let moments = LayerMoments::of_phase(machine, positive)?;
         let path = path_from(machine, &moments)?;
         let tempering = Tempering::even(path, levels)?;
@@ -203,7 +208,7 @@ impl NegativePhase for TemperedPersistent {
         let [visible, hidden_inputs] = climbing.top()?;
         self.traces.follow(machine, &visible, &hidden_inputs)?;
         if climbing.round.sweeps >= ROUND {
-            climbing.respace(machine, self.levels == 0, rng)?;
+            climbing.respace(machine, self.levels.is_none(), rng)?;
         }
         Ok(Phase { visible, hidden_inputs, log_weights: None })
     }

@@ -28,8 +28,8 @@ use crate::{Error, Gibbs, Gradient, Mixing, Phase, Result, Rng, Stateful};
 pub struct ParallelTrajectory {
     /// k, the Gibbs steps of the chains between updates, at least 1.
     pub steps: usize,
-    /// How many chains to run; 0 means as many as the first mini-batch has cases.
-    pub chains: usize,
+    /// How many chains to run; as many as the first mini-batch has cases unless that is said.
+    pub chains: Option<usize>,
     /// Samples of the newest copy, in units of chains; the copies below keep one each.
     pub reservoir: usize,
     /// How often the samples of a new copy are all moved before they count.
@@ -59,10 +59,10 @@ pub enum Decision {
 
 impl ParallelTrajectory {
     /// `steps` Gibbs steps of `chains` chains between updates, ten samples a chain, copies at 0.3, no update below 0.1.
-    pub fn new(steps: usize, chains: usize) -> Self {
+    pub fn new(steps: usize, chains: impl Into<Option<usize>>) -> Self {
         Self {
             steps,
-            chains,
+            chains: chains.into(),
             reservoir: 10,
             settle: 5,
             freeze_below: 0.3,
@@ -107,7 +107,7 @@ impl ParallelTrajectory {
     }
 
     fn start(&mut self, machine: &dyn Boltzmann, positive: &Phase, rng: &mut Rng) -> Result<()> {
-        let chains = if self.chains == 0 { positive.cases()? } else { self.chains };
+        let chains = self.chains.map_or_else(|| positive.cases(), Ok)?;
         let rows = chains * self.reservoir.max(1);
         let trajectory = Trajectory::new(machine, chains, rows, rng)?;
         let overlap = overlap(&trajectory.log_weights(machine)?);
