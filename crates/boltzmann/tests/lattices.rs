@@ -329,8 +329,8 @@ fn ground_states_are_counted_where_marginals_are_not() {
     assert!(error.contains("2^25") && error.contains("2^26.0"), "{error}");
 }
 
-/// log Z of 256 spins at the critical coupling and where they order, from both sides: what is exact lies between the two, and all three are within four of
-/// their standard errors. Chains that are cooled may be left with two domains: errors are those of a short walk, a fifth of a nat.
+/// log Z of 256 spins at the critical coupling and where they order, from both sides: each within 0.05 of what is exact, and what is exact between
+/// the two, up to four of their standard errors.
 #[test]
 fn log_z_of_an_ordered_lattice_comes_from_both_sides() {
     let tori = TORI.into_iter().filter(|torus| torus.0 == 16 && torus.1 >= CRITICAL);
@@ -339,7 +339,7 @@ fn log_z_of_an_ordered_lattice_comes_from_both_sides() {
         let graph = Graph { couplings: vec![k; graph.edges.len()], ..graph };
         let machine = graph.machine(DType::F32, &Device::Cpu).unwrap();
         let tempering = TemperingConfig { chains: 50, samples: 200, ..TemperingConfig::default() };
-        let options = AisOptions { chains: 400, betas: 600, both: true, tempering, seed: 1 };
+        let options = AisOptions { chains: 400, betas: 16_000, both: true, tempering, seed: 1 };
         let path = AnnealingPath::temperature(&machine).unwrap();
         let mut sides = BidirectionalAis::new(&machine, path, options).unwrap();
         while !sides.is_done() {
@@ -352,6 +352,7 @@ fn log_z_of_an_ordered_lattice_comes_from_both_sides() {
         let [forward, reverse] = [found.forward, found.reverse].map(Option::unwrap);
         assert!(forward.value <= log_z + 4.0 * forward.error, "{k}: {forward:?}");
         assert!(reverse.value >= log_z - 4.0 * reverse.error, "{k}: {reverse:?}");
-        assert!(reverse.value - forward.value < 1.0, "{k}: {forward:?}, {reverse:?}");
+        close(forward.value, log_z, 0.05);
+        close(reverse.value, log_z, 0.05);
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::hopfield::{Hopfield, Memory, Rule};
 use candle_boltzmann::learning::Learner;
 use candle_boltzmann::unrolled::seen;
-use candle_boltzmann::{Graph, MarkovField, Posterior};
+use candle_boltzmann::{Graph, MarkovField, Posterior, letters_of_params};
 use candle_core::{Device, Tensor};
 use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions, View};
 use candle_dbn::network::config::CONFIG;
@@ -186,6 +186,25 @@ pub struct Patterns {
     pub table: Option<TableLayout>,
     /// Height and width, where they are pictures.
     pub image: Option<(usize, usize)>,
+}
+
+/// The letters of the states of every unit of `graph`, which is of `model`; none where it is of no alignment.
+pub fn letters_of(model: &Path, graph: &Graph) -> Result<Vec<String>> {
+    let Units::Potts { sites, states } = graph.units else { return Ok(Vec::new()) };
+    let letters = if is_learned(model) {
+        let learned = LearnedMachine::open(model)?;
+        // Hidden units have no letters.
+        let has_hidden = *learned.visible() != (Units::Potts { sites, states });
+        match learned.letters("states") {
+            Ok(known) if !has_hidden => known.letters().chars().map(String::from).collect(),
+            _ => Vec::new(),
+        }
+    } else if model.is_file() {
+        letters_of_params(model)?
+    } else {
+        Vec::new()
+    };
+    Ok(if letters.len() == states { letters } else { Vec::new() })
 }
 
 /// Whether a machine that has learned lies in the folder.

@@ -1,8 +1,9 @@
 //! Recipes: what is written is what is meant, and nothing is silently ignored.
 #![allow(clippy::unwrap_used)]
 
+use candle_boltzmann::belief::learning::OptimizerKind;
 use candle_core::{Device, Tensor};
-use candle_dbn::recipe::{BUILT_IN, MachineMethod, MachineRecipe};
+use candle_dbn::recipe::{BUILT_IN, BeliefRecipe, MachineMethod, MachineRecipe};
 use candle_dbn::{Examples, Recipe};
 use rbm_core::{Schedule, Units};
 
@@ -459,4 +460,15 @@ fn every_built_in_recipe_says_what_it_is_for() {
         let words = [summary.what, summary.data, summary.takes];
         assert!(words.iter().all(|text| !text.is_empty() && text.len() < 45), "{summary:?}");
     }
+}
+
+/// A key of belief nets had another spelling, and runs that have it are read.
+#[test]
+fn belief_nets_of_earlier_versions_are_read() {
+    for line in ["optimiser = \"sgd\"", "optimiser=\"sgd\"", "  optimiser = 'sgd'"] {
+        let text = format!("model = \"belief\"\n[learning]\n{line}\n");
+        let recipe = BeliefRecipe::parse(&text).unwrap();
+        assert_eq!(recipe.learning.optimizer, Some(OptimizerKind::Sgd));
+    }
+    assert!(BeliefRecipe::parse("model = \"belief\"\n[learning]\noptimisers = \"sgd\"\n").is_err());
 }

@@ -391,9 +391,11 @@ const MIXED: [(&str, &str); 4] = [
     ("multinomial(2):2", "potts(3):1"),
 ];
 
-/// Machines of these pairs, and machines of cliques of three units, alone and with couplings of pairs beside them.
+/// Machines of these pairs, one of every pair, and machines of cliques of three units, alone and with couplings of pairs beside them.
 fn mixed() -> Vec<(String, Counted)> {
     let mut all: Vec<_> = MIXED.iter().flat_map(|(a, b)| machines_of(a, b)).collect();
+    // Of every pair the one that has most to it: three layers, and units of a layer coupled with each other.
+    all.extend(KINDS.iter().flat_map(|a| KINDS.iter().filter_map(|b| machines_of(a, b).pop())));
     let kinds = ["bernoulli:2", "potts(3):2", "spin:1"];
     all.push(("cliques".into(), Counted::new(&kinds, |layers| vec![cliques(layers, 80)])));
     let beside = |layers: &[Box<dyn Layer>]| {

@@ -141,7 +141,7 @@ fn traces_tell_chains_that_are_stuck() {
 fn tempering_goes_where_chains_are_stuck() {
     let rbm = two_valleys(40, 3.0);
     let positive = both(&rbm);
-    for (levels, is_left) in [(0, false), (2, true)] {
+    for (levels, is_left) in [(None, false), (Some(2), true)] {
         let (mut tempered, mut rng) = (TemperedPersistent::new(1, 40, levels), Rng::new(11));
         let mut shares = vec![0.0; 40];
         for round in 0..2000 {
@@ -152,7 +152,7 @@ fn tempering_goes_where_chains_are_stuck() {
             }
         }
         let mixing = tempered.mixing().unwrap().unwrap();
-        assert_eq!(mixing.left_equilibrium, is_left, "{levels} levels: {mixing:?}");
+        assert_eq!(mixing.left_equilibrium, is_left, "{levels:?} levels: {mixing:?}");
         if !is_left {
             // The valleys' shares; a unit that is off in the upper one is as rare as one that is on in the lower one.
             common::assert_mean("the upper valley", &shares, 0.5);

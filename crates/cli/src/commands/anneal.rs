@@ -70,9 +70,9 @@ pub struct Anneal {
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Annealing")]
     pub seed: u64,
-    /// Write the best configuration: .npy, a row of ±1 for each row of the lattice, or .png
+    /// Write the best configuration: .npy, a row of ±1 for each row of the lattice, or .png; both with --out twice
     #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub out: Option<PathBuf>,
+    pub out: Vec<PathBuf>,
     /// Replace the file if it exists
     #[arg(long, requires = "out", help_heading = "Output")]
     pub force: bool,
@@ -165,9 +165,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let configuration = rest_and_last.narrow(0, read, 1)?;
     found.configuration = named(&graph, &configuration)?;
     found.cut = cut(model, &graph, found.energy);
-    if let Some(out) = &args.out {
-        write(out, &graph, &configuration)?;
-    }
+    args.out.iter().try_for_each(|out| write(out, &graph, &configuration))?;
     found.print(args.json)
 }
 
@@ -191,7 +189,7 @@ fn timed<T>(
 /// A field of cliques: E = −Σ log φ.
 fn of_cliques(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     check_out(args)?;
-    if args.out.as_ref().is_some_and(|out| out.extension().is_some_and(|it| it == "png")) {
+    if args.out.iter().any(|out| out.extension().is_some_and(|it| it == "png")) {
         return Err(Usage::of(anyhow::anyhow!("--out: expected .npy of a field of cliques")));
     }
     let model = inputs::text(&args.model)?;
@@ -213,9 +211,9 @@ fn of_potts(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
     check_out(args)?;
     let field = MarkovField::of_graph(graph)?;
     let size = ModelSize::of_graph(graph);
-    search_field(args, (&field, graph.temperatures(), size), bars, |states| match &args.out {
-        Some(out) => write(out, graph, &configuration_of(graph, states)?),
-        None => Ok(()),
+    search_field(args, (&field, graph.temperatures(), size), bars, |states| {
+        let configuration = configuration_of(graph, states)?;
+        args.out.iter().try_for_each(|out| write(out, graph, &configuration))
     })
 }
 
@@ -239,10 +237,10 @@ fn search_field(
 
 /// A state of each variable, where there is a file for them.
 fn write_states(args: &Anneal, states: &[usize]) -> Result<()> {
-    let Some(out) = &args.out else { return Ok(()) };
     let states: Vec<f32> = states.iter().map(|state| *state as f32).collect();
     let states = Tensor::from_vec(states.clone(), (1, states.len()), &Device::Cpu)?;
-    Ok(write_whole(out, &tables::npy_bytes(&states)?)?)
+    let bytes = tables::npy_bytes(&states)?;
+    Ok(args.out.iter().try_for_each(|out| write_whole(out, &bytes))?)
 }
 
 /// The weight of the cut between spins up and down, (Σw − E)/2 with w = −J, of a graph in a file: there a cut may be what is looked for.
@@ -273,9 +271,7 @@ fn count(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
     let configuration = configuration_of(graph, &mode.states)?;
     let named = named(graph, &configuration)?;
     let size = ModelSize::of_graph(graph);
-    if let Some(out) = &args.out {
-        write(out, graph, &configuration)?;
-    }
+    args.out.iter().try_for_each(|out| write(out, graph, &configuration))?;
     let cut = cut(model, graph, mode.energy());
     ExactGroundState { cut, ..ExactGroundState::of(model, size, &mode, named, seconds) }
         .print(args.json)
@@ -364,13 +360,17 @@ impl<'a> ExactGroundState<'a> {
 
 /// Errors unless the file of the best configuration may be written.
 fn check_out(args: &Anneal) -> Result<()> {
-    let Some(out) = &args.out else { return Ok(()) };
-    output::check_folders(&[out])?;
-    output::check_free(&[out], args.force)?;
-    if out.extension().is_none_or(|extension| extension != "npy" && extension != "png") {
-        return Err(Usage::of(anyhow::anyhow!("--out {}: expected .npy or .png", out.display())));
+    output::check_folders(&args.out)?;
+    output::check_free(&args.out, args.force)?;
+    let is_other = |out: &&PathBuf| {
+        out.extension().is_none_or(|extension| extension != "npy" && extension != "png")
+    };
+    match args.out.iter().find(is_other) {
+        Some(out) => {
+            Err(Usage::of(anyhow::anyhow!("--out {}: expected .npy or .png", out.display())))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// One configuration, `(1, units)`.

@@ -3,23 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use candle_boltzmann::{
-    Beliefs, Clique, FieldBest, Graph, MarkovField, Mode, evidence_as_uai, letters_of_params,
-};
+use candle_boltzmann::{Beliefs, Clique, FieldBest, Graph, MarkovField, Mode, evidence_as_uai};
 use candle_core::{DType, Device};
 use candle_dbn::estimate::likelihood::TOLERANCE;
 use indicatif::MultiProgress;
+use rbm_core::Rng;
 use rbm_core::estimate::AisEstimates;
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::sampling::mixing::MOST_R_HAT;
 use rbm_core::state::write_whole;
-use rbm_core::{Rng, Units};
 use serde::Serialize;
 
 use super::evaluate::machine::brief_log_partition;
 use crate::beliefs::{self, LearnedBelief};
 use crate::interrupt::Interrupted;
-use crate::machines::{self, LearnedMachine};
+use crate::machines;
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress};
 
@@ -126,6 +124,9 @@ struct Inferred<'a> {
     /// The best states that the chains have seen, and their E, where nothing was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     best_seen: Option<FieldBest>,
+    /// How far the chains have been to different places, where it was sampled: of E and of the states of variables the highest R̂.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r_hat: Option<f64>,
 }
 
 /// Prints tables, or one JSON object.
@@ -218,6 +219,7 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         log_partition_sides: found.sides,
         most_probable: found.mode,
         best_seen: found.best,
+        r_hat: found.r_hat,
     };
     if args.json {
         return output::json(&inferred);
@@ -260,7 +262,7 @@ impl Question {
         }
         let graph = machines::graph(model)?;
         let field = MarkovField::of_graph(&graph)?;
-        let letters = letters(path, &graph)?;
+        let letters = machines::letters_of(path, &graph)?;
         // The sites of an alignment are counted from 1.
         let names = match letters.is_empty() {
             true => graph.names.clone(),
@@ -268,25 +270,6 @@ impl Question {
         };
         Ok(Self { field, graph: Some(graph), names, letters })
     }
-}
-
-/// The letters of the states of every unit of `graph`, which is of `model`; none where it is of no alignment.
-fn letters(model: &Path, graph: &Graph) -> Result<Vec<String>> {
-    let Units::Potts { sites, states } = graph.units else { return Ok(Vec::new()) };
-    let letters = if machines::is_learned(model) {
-        let learned = LearnedMachine::open(model)?;
-        // Hidden units have no letters.
-        let has_hidden = *learned.visible() != (Units::Potts { sites, states });
-        match learned.letters("infer") {
-            Ok(known) if !has_hidden => known.letters().chars().map(String::from).collect(),
-            _ => Vec::new(),
-        }
-    } else if model.is_file() {
-        letters_of_params(model)?
-    } else {
-        Vec::new()
-    };
-    Ok(if letters.len() == states { letters } else { Vec::new() })
 }
 
 /// Errors of sampling; samples that are all alike have no spread, and so none.
@@ -311,6 +294,7 @@ struct Answers {
     errors: Option<Beliefs>,
     sides: Option<AisEstimates>,
     best: Option<FieldBest>,
+    r_hat: Option<f64>,
     /// Of what is exact.
     mode: Option<Mode>,
 }
@@ -337,7 +321,14 @@ fn infer(
             .and_then(|beliefs| Ok((beliefs, field.mode_by(&order)?)));
         spinner.finish_and_clear();
         let (beliefs, mode) = found?;
-        return Ok(Answers { beliefs, errors: None, sides: None, best: None, mode: Some(mode) });
+        return Ok(Answers {
+            beliefs,
+            errors: None,
+            sides: None,
+            best: None,
+            r_hat: None,
+            mode: Some(mode),
+        });
     }
     if !args.sampled {
         output::note(format!(
@@ -379,6 +370,7 @@ fn infer(
         errors: Some(sampled.errors),
         sides,
         best: Some(sampled.best),
+        r_hat: sampled.r_hat,
         mode: None,
     })
 }

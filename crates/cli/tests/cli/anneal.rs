@@ -46,6 +46,21 @@ fn what_cannot_be_annealed_is_refused() {
     place.dbn("anneal ising:2048x2048").misused(&["--reads 100", "at most 16"]);
     place.write("best.npy", "");
     place.dbn("anneal pmj:4x4 --out best.npy").failed(&["best.npy", "--force"]);
+    // The configuration as numbers and as a picture, in one command.
+    place.dbn("anneal pmj:4x4:seed=1 --sweeps 50 --reads 5 --out both.npy --out both.png").done();
+    assert_eq!(
+        (&place.read("both.npy")[1..6], &place.read("both.png")[1..4]),
+        (&b"NUMPY"[..], &b"PNG"[..])
+    );
+    place
+        .dbn("anneal pmj:4x4:seed=1 --out both.npy --out c.png")
+        .failed_in_the_end(&["both.npy", "--force"]);
+    place.dbn("anneal pmj:4x4:seed=1 --exact --seed 3").misused(&["--seed"]);
+    // A search that ends at its first success knows no share of them.
+    let said =
+        place.dbn("anneal pmj:4x4:seed=1 --tempering --target -18 --reads 4 --json").done().out;
+    let found: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(found["success_probability"].is_null() && found["energy"] == -18.0, "{said}");
     // No read comes to what no configuration has: that is said, and is no success.
     let said = place.dbn("anneal pmj:4x4:seed=1 --target -19 --sweeps 50 --reads 5").done();
     assert!(said.out.contains("0 of 5") && said.out.contains("not known"), "{}", said.out);

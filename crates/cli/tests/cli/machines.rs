@@ -188,6 +188,13 @@ fn files_of_machines_that_are_wrong_are_refused_in_their_words() {
         place.dbn(&format!("{words} {temperature}")).misused(&["1e-320", "at least 1e-50"]);
     }
     place.dbn("sample ising:4x4 --temperature -1,-.5").misused(&["--temperature -1", "above 0"]);
+    // Two wells of one energy: what the spins say tells them apart.
+    let words = "infer ising:8x8 --sampled --temperature 1.2 --sweeps 800 --query 0";
+    let said = place.dbn(words).done();
+    assert!(said.err.contains("have been to different places"), "{}", said.err);
+    let said = place.dbn(&format!("{words} --json")).done().out;
+    let found: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(found["r_hat"].as_f64().is_none_or(|r_hat| r_hat > 1.5), "{found}");
     place.dbn("infer ising:3x3 --mar nowhere/x").failed(&["there is no folder nowhere"]);
     place.dbn("infer ising:3x3 --mar x --evid ./x").misused(&["several files"]);
     let said = place.dbn("infer ising:3x3 --sampled --sweeps 400 --given A=1 --query A,B").done();

@@ -77,7 +77,6 @@ pub struct BeliefLearningRecipe {
     /// How a gradient becomes a step.
     ///
     /// Range: "adam" or "sgd". Used by: every belief net.
-    #[serde(alias = "optimiser")] // Files of earlier versions have it so.
     pub optimizer: Option<OptimizerKind>,
     /// Times through the data.
     ///
@@ -160,7 +159,13 @@ impl BeliefRecipe {
     ///
     /// For what is no TOML, and for unknown keys and values; the message names the line.
     pub fn parse(text: &str) -> Result<Self> {
-        parsed(text, &[])
+        // Files of earlier versions have another spelling.
+        let line = |line: &str| match line.split_once('=') {
+            Some((key, _)) if key.trim() == "optimiser" => line.replacen("ise", "ize", 1),
+            _ => line.to_owned(),
+        };
+        let lines: Vec<String> = text.split('\n').map(line).collect();
+        parsed(&lines.join("\n"), &[])
     }
 
     /// Reads the recipe file `path`.

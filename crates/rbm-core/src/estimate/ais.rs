@@ -9,9 +9,9 @@
 use candle_core::{Device, Tensor};
 
 use super::equilibrium::Estimate;
-use crate::model::Boltzmann;
+use crate::model::{BinaryGraph, Boltzmann};
 use crate::ops::device::to_host;
-use crate::sampling::{AnnealingPath, beta_column};
+use crate::sampling::{AnnealingPath, GraphChains, beta_column};
 use crate::state::{State, get};
 use crate::{Error, Result, Rng, Stateful};
 
@@ -40,7 +40,12 @@ pub struct Annealing {
     log_weights: Vec<f64>,
     /// From how many independent chains the rows are.
     independent: usize,
+    /// The machine as a graph, where the path is that of its temperature: then chains are moved through it, many inverse temperatures a step.
+    graph: Option<BinaryGraph>,
 }
+
+/// Attempted draws of a step through a graph.
+const SLICE: usize = 1 << 22;
 
 impl Annealing {
     /// `chains` chains from β = 0 upwards; `betas` ascend from 0 to 1.
@@ -108,7 +113,22 @@ impl Annealing {
         let products = machine.last_inputs(&visible)?.detach();
         let log_weights = vec![0.0; visible.dim(0)?];
         let independent = log_weights.len();
-        Ok(Self { path, betas, direction, weighed: 1, visible, products, log_weights, independent })
+        let graph = match path.is_temperature(machine)? {
+            true => machine.binary_graph()?,
+            false => None,
+        };
+        let weighed = 1;
+        Ok(Self {
+            path,
+            betas,
+            direction,
+            weighed,
+            visible,
+            products,
+            log_weights,
+            independent,
+            graph,
+        })
     }
 
     /// The same, knowing that its samples are of `chains` independent chains in turn (row i of chain i modulo `chains`), which
@@ -127,8 +147,8 @@ impl Annealing {
         self.weighed == self.betas.len()
     }
 
-    /// Weighs the chains against the next inverse temperature, and moves them there by one Gibbs step, unless it is the last.
-    /// Nothing happens when all is done.
+    /// Weighs the chains against the next inverse temperature, or the next few, and moves them there by one Gibbs step each, unless it is
+    /// the last. Nothing happens when all is done.
     ///
     /// # Errors
     ///
@@ -136,6 +156,11 @@ impl Annealing {
     pub fn step(&mut self, machine: &dyn Boltzmann, rng: &mut Rng) -> Result<()> {
         if self.is_done() {
             return Ok(());
+        }
+        if let Some(graph) = self.graph.take() {
+            let moved = self.step_through(&graph, machine, rng);
+            self.graph = Some(graph);
+            return moved;
         }
         let chains = self.log_weights.len();
         let [here, there] = [self.weighed - 1, self.weighed]
@@ -152,6 +177,36 @@ impl Annealing {
             (self.visible, self.products) =
                 self.path.reconstruct(machine, (&self.visible, &hidden), &there, rng)?;
         }
+        Ok(())
+    }
+
+    /// The same through the machine as a `graph`, whose units are drawn one after the other. The last colour is not summed out.
+    fn step_through(
+        &mut self,
+        graph: &BinaryGraph,
+        machine: &dyn Boltzmann,
+        rng: &mut Rng,
+    ) -> Result<()> {
+        let (chains, from) = (self.log_weights.len(), self.weighed);
+        let here = beta_column(machine, &vec![self.betas[from - 1]; chains])?;
+        let last = self.path.sample_hidden(machine, &self.products, &here, rng)?;
+        let mut walk = GraphChains::at(graph, &graph.rows(&self.visible, &last)?)?;
+        let left = self.betas.len() - from;
+        let count = (SLICE / (graph.len() * chains).max(1)).clamp(1, left);
+        // After the last one chains stay.
+        let moves = &self.betas[from..from + count - usize::from(count == left)];
+        let first = walk.energies();
+        let trace = walk.trace(moves, rng);
+        for (chain, weight) in self.log_weights.iter_mut().enumerate() {
+            let energies = std::iter::once(&first[chain]).chain(&trace.energies[chain]);
+            let steps = self.betas[from - 1..].windows(2).take(count);
+            *weight += energies.zip(steps).map(|(e, step)| (step[0] - step[1]) * e).sum::<f64>();
+        }
+        let all = walk.configurations()?.index_select(&graph.units_of_columns()?, 1)?;
+        let rest = all.narrow(1, 0, self.visible.dim(1)?)?.contiguous()?;
+        self.visible = rest.to_dtype(self.visible.dtype())?;
+        self.products = machine.last_inputs(&self.visible)?.detach();
+        self.weighed += count;
         Ok(())
     }
 

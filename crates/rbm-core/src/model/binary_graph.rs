@@ -1,6 +1,6 @@
 //! A machine of two-valued units as a graph: what sweeps need, and nothing else.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::ops::{Neighbours, is_dense};
 use crate::{Error, Result};
@@ -106,6 +106,13 @@ impl BinaryGraph {
             units[*column as usize] = unit as u32;
         }
         Ok(Tensor::new(units, &Device::Cpu)?)
+    }
+
+    /// A row for each configuration, its units in the order of the graph, of `rest` and `last` `(rows, units of that colour)`.
+    pub(crate) fn rows(&self, rest: &Tensor, last: &Tensor) -> Result<Vec<Vec<f32>>> {
+        let both = Tensor::cat(&[rest, last], 1)?.to_dtype(DType::F32)?;
+        let columns = Tensor::new(&self.columns[..], &Device::Cpu)?;
+        Ok(both.index_select(&columns, 1)?.to_vec2()?)
     }
 
     /// The couplings and biases.

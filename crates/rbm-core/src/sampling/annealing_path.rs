@@ -50,6 +50,16 @@ impl AnnealingPath {
         Ok(Self { rest: of(machine.rest())?, last: of(machine.last())? })
     }
 
+    /// Whether this is [`AnnealingPath::temperature`] of `machine`: with units without biases [`AnnealingPath::from_biases`] is it too.
+    ///
+    /// # Errors
+    ///
+    /// When a bias cannot be read.
+    pub fn is_temperature(&self, machine: &dyn Boltzmann) -> Result<bool> {
+        let is = |base: &BaseUnits, layer: &dyn Layer| base.is_field(&layer.bias()?.neg()?);
+        Ok(is(&self.rest, machine.rest())? && is(&self.last, machine.last())?)
+    }
+
     /// From independent units with these means, `(visible,)` and `(hidden,)`, and the precisions that they have once all others are known.
     ///
     /// # Errors

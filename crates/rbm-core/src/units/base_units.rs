@@ -37,9 +37,15 @@ struct Widening {
 }
 
 impl BaseUnits {
-    /// Units with the input `field` `(width,)`, and have their own precisions.
+    /// Units with the input `field` `(width,)` and their own precisions.
     pub fn of_field(field: Tensor) -> Self {
         Self { field, widening: None }
+    }
+
+    /// Whether these are [`BaseUnits::of_field`] of `field` `(width,)`.
+    pub(crate) fn is_field(&self, field: &Tensor) -> Result<bool> {
+        let host = |x: &Tensor| -> Result<Vec<f64>> { Ok(to_host(&x.detach())?.to_vec1()?) };
+        Ok(self.widening.is_none() && host(&self.field)? == host(field)?)
     }
 
     /// The units of `layer`, under nothing but their own biases.

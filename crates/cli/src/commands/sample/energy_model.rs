@@ -30,6 +30,10 @@ impl EnergyModel {
         if machines::is_meant(run) {
             return Ok(None);
         }
+        if !run.exists() {
+            let expected = "a run, a file, or a machine by name, such as ising:32x32";
+            return Err(Usage::of(anyhow!("{}: expected {expected}, found none", run.display())));
+        }
         let model = inputs::load_model(run, device)?;
         if model.dbn.depth() > 1 || model.classes().is_some() {
             let found = run.display();
