@@ -281,7 +281,7 @@ impl<'a> Text<'a> {
             Some(other) => {
                 return Err(Error::file(
                     self.path,
-                    "vartype",
+                    self.place_of("vartype", other),
                     "BINARY or SPIN",
                     format!("{other:?}"),
                 ));

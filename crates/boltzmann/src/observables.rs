@@ -135,7 +135,8 @@ pub fn set_temperature(machine: &dyn Boltzmann, tau: f64) -> Result<()> {
 ///
 /// # Errors
 ///
-/// For a machine that is no distribution, and for too few chains and sweeps.
+/// For a machine that is no distribution, for too few chains and sweeps, and for units some of whose values there are several ways to: what that
+/// adds to p(x) is no energy, and the machine's energy has it.
 pub fn measure_energy(
     machine: &dyn Boltzmann,
     temperature: f64,
@@ -146,6 +147,13 @@ pub fn measure_energy(
     check_temperature(temperature)?;
     check_size(count, sweeps)?;
     machine.check_normalisable()?;
+    let layers = [machine.rest().units(), machine.last().units()];
+    let is_counted =
+        |units: &Units| matches!(units, Units::Binomial { .. } | Units::Multinomial { .. });
+    if let Some((_, units)) = layers.iter().flat_map(Units::groups).find(|(_, of)| is_counted(of)) {
+        let expected = "units whose values there is one way to each";
+        return Err(Error::invalid("a measurement of energies", expected, units.to_string()));
+    }
     let gibbs = Gibbs::default();
     let start = AnnealingPath::from_biases(machine)?.sample_at_zero(machine, count, rng)?;
     let mut chains: Chains = gibbs.init(machine, start, rng)?;
@@ -162,7 +170,7 @@ pub fn measure_energy(
         }
     }
     check_measured(&energies)?;
-    let units = sites_of(&machine.rest().units()) + sites_of(&machine.last().units());
+    let units = layers.iter().map(sites_of).sum();
     Ok((EnergyMeasurement::of(temperature, units, &energies)?, chains.visible))
 }
 

@@ -193,9 +193,9 @@ impl MarkovField {
                 let potential: f64 = words.next("a potential")?;
                 if !(potential > 0.0 && potential.is_finite()) {
                     words.at -= 1;
-                    return Err(
-                        words.wrong("a potential above 0 (one of 0 would cut the states apart)")
-                    );
+                    return Err(words.wrong(
+                        "a finite potential above 0 (one of 0 would cut the states apart)",
+                    ));
                 }
                 log_potential.push(potential.ln());
                 sum += potential;

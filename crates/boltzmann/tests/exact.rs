@@ -245,7 +245,7 @@ fn potts_models_on_a_torus() {
     }
 }
 
-/// Spins, Bernoulli units and Potts sites that are coupled with hidden binomial units, and a restricted machine: ⟨E⟩ is −∂log Z/∂β at every
+/// Spins, Bernoulli units and Potts sites that are coupled with hidden Potts sites, and a restricted machine: ⟨E⟩ is −∂log Z/∂β at every
 /// temperature, and C its derivative. A machine at a temperature has its parameters divided by it; a part of an energy that is not learned
 /// would stay, and such units are refused.
 #[test]
@@ -260,8 +260,8 @@ fn energies_of_machines_of_several_kinds_are_derivatives_of_log_z() {
         Var::from_tensor(&(numbers * 0.7).unwrap()).unwrap()
     };
     let mixed = {
-        let layers = vec![layer("bernoulli:2+spin:2+potts(3):1"), layer("binomial(2):2")];
-        let weights = drawn((7, 2), &mut rng);
+        let layers = vec![layer("bernoulli:2+spin:2+potts(3):1"), layer("potts(2):2")];
+        let weights = drawn((7, 4), &mut rng);
         Machine::new(layers, vec![Coupling::Dense { layers: [0, 1], weights }]).unwrap()
     };
     let restricted = |visible: &str, hidden: &str| {
@@ -303,6 +303,10 @@ fn energies_of_machines_of_several_kinds_are_derivatives_of_log_z() {
             assert_eq!(ends.dims(), [64, machine.rest().units().width()]);
         }
     }
+    // There are two ways to one of two trials, which is no energy.
+    let binomial = restricted("bernoulli:2", "binomial(2):2");
+    let refused = measure_energy(&binomial, 1.0, [8, 0, 4], &mut rng, |_| true).unwrap_err();
+    assert!(refused.to_string().contains("binomial"), "{refused}");
     let gaussian = restricted("gaussian:2", "bernoulli:2");
     let refused = set_temperature(&gaussian, 2.0).unwrap_err().to_string();
     assert!(refused.contains("gaussian"), "{refused}");

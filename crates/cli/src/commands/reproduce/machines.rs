@@ -14,7 +14,6 @@ use candle_core::{DType, Device};
 use candle_dbn::data::{self, ReadOptions};
 use candle_dbn::viz::{Mark, Plot, Series};
 use indicatif::{MultiProgress, ProgressBar};
-use rbm_core::model::Boltzmann;
 use rbm_core::sampling::{SimulatedAnnealing, TemperedSearch};
 use rbm_core::state::write_whole;
 use rbm_core::stats::mean_and_error;
@@ -550,16 +549,12 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
         }
         let found = learner.log_likelihood(&rows_of)?;
         points.push((EPOCHS as f64, found.value));
-        let parameters: usize =
-            learner.machine().parameters().iter().map(|(_, var)| var.elem_count()).sum();
-        // Of a lateral matrix half is the other half again, and the diagonal is zero.
-        let lateral = if learner.shape().couplings.is_within_visible() { 16 * 17 / 2 } else { 0 };
         rows.push(Row {
             what: name.into(),
             ours: found.value,
             error: (!found.is_exact).then_some(found.error),
             known: best,
-            notes: vec![(parameters - lateral).to_string()],
+            notes: vec![learner.parameters().to_string()],
         });
         series.push(Series::new(name, Mark::Line, points));
     }
