@@ -250,10 +250,13 @@ impl MarkovField {
         }
         let pairs = (chains * (chains - 1)) as f64;
         // As R̂ is, of whether a variable is in a state: wells of the same energy are seen here alone.
+        let allowance = 2.0 * (5.0 + (self.states.len() as f64).ln()) / counted;
         let r_hat_of = |(mean, squares): (&f64, &f64)| {
             let between = squares / (chains - 1).max(1) as f64;
+            // Of so many variables the farthest is farther than one would be.
             let within = mean * (1.0 - mean) - between * (chains - 1) as f64 / chains as f64;
-            (between > 0.0).then(|| (1.0 + between / within.max(0.0)).sqrt())
+            let ratio = between / within.max(0.0) - allowance;
+            (between > 0.0).then(|| (1.0 + ratio.max(0.0)).sqrt())
         };
         let of_states = mean
             .marginals

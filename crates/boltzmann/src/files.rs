@@ -67,7 +67,10 @@ pub(crate) fn text_of(path: &Path) -> Result<String> {
     let text = String::from_utf8(bytes)
         .map_err(|_| Error::file(path, "byte 0", "text", "bytes that are no text"))?;
     // Editors of some systems put a mark before the text.
-    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
 }
 
 /// Sorted: by number where all are numbers, so that 10 comes after 9, else as texts.

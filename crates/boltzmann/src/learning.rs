@@ -303,7 +303,7 @@ impl Learner {
         let weights = self.weights.as_deref();
         let source = self.learning.source(cases, weights)?;
         let visible = &self.shape.visible;
-        let data = target.map(|_| Correlations::of(visible, cases, weights)).transpose()?;
+        let data = target.map(|_| resampling::aim(visible, cases, weights)).transpose()?;
         let Self {
             shape,
             learning,

@@ -104,11 +104,12 @@ impl EnergyMeasurement {
     }
 }
 
-/// Brings `machine`, which is at temperature 1, to the temperature `tau`: E/τ is the energy of one whose parameters are all divided by it.
+/// Brings `machine`, which is at temperature 1, to the temperature `tau`: E/τ is the energy of one whose parameters are all divided by it. They are
+/// not put back.
 ///
 /// # Errors
 ///
-/// For a temperature that is not above 0, and for units a part of whose energy is not learned: of Gaussian units with unit variance and of
+/// For a temperature that is not above 0 or at which parameters are no numbers of single precision, and for units a part of whose energy is not learned: of Gaussian units with unit variance and of
 /// rectified ones there is no machine at another temperature.
 pub fn set_temperature(machine: &dyn Boltzmann, tau: f64) -> Result<()> {
     check_temperature(tau)?;
@@ -116,30 +117,62 @@ pub fn set_temperature(machine: &dyn Boltzmann, tau: f64) -> Result<()> {
         return Ok(());
     }
     let layers = [machine.rest().units(), machine.last().units()];
-    let is_fixed = |units: &Units| {
-        matches!(units, Units::Gaussian { variance: Variance::Unit, .. } | Units::Relu { .. })
-    };
     if let Some((_, units)) = layers.iter().flat_map(Units::groups).find(|(_, of)| is_fixed(of)) {
         let expected = "units all of whose energy is learned, as that of gaussian-learned units is";
         return Err(Error::invalid("a temperature other than 1", expected, units.to_string()));
     }
     for (_, parameter) in machine.parameters() {
-        parameter.set(&(parameter.as_detached_tensor() / tau)?)?;
+        let (own, divided) =
+            (parameter.as_detached_tensor(), (parameter.as_detached_tensor() / tau)?);
+        let [before, after] = [largest(&own)?, largest(&divided)?];
+        if !after.is_finite() || (before > 0.0 && after < f64::from(f32::MIN_POSITIVE)) {
+            let expected = "one at which the machine's parameters are numbers of single precision";
+            return Err(Error::invalid("a temperature", expected, format!("{tau:e}")));
+        }
+        parameter.set(&divided)?;
     }
     Ok(())
 }
 
-/// Averages of the energy of `machine`, which was brought to `temperature` ([`set_temperature`]), over independent chains of Gibbs sampling that
-/// begin at the biases, and the rest of it at their end, `(chains, rest)`. Energies are those of the machine at temperature 1. `watch` is called now
-/// and then with how many sweeps are done, and ends the walk where it answers no: what has been measured by then counts.
+/// The largest absolute value in `x`, 0 where nothing is.
+fn largest(x: &Tensor) -> Result<f64> {
+    if x.elem_count() == 0 {
+        return Ok(0.0);
+    }
+    Ok(to_host(&x.abs()?.flatten_all()?.max(0)?)?.to_scalar()?)
+}
+
+/// Averages of the energy of `machine` at `temperature` over independent chains of Gibbs sampling, and the rest of it at their end,
+/// `(chains, rest)`. The first half of the burn-in cools from where couplings are weak. Energies are those of the machine as it is handed in, at
+/// temperature 1, and so it is left. `watch` is called now and then with how many sweeps are done, and ends the walk where it answers no: what has
+/// been measured by then counts.
 ///
 /// # Errors
 ///
-/// For a machine that is no distribution, for too few chains and sweeps, and for units some of whose values there are several ways to: what that
-/// adds to p(x) is no energy, and the machine's energy has it.
+/// As [`set_temperature`]; for a machine that is no distribution, for too few chains and sweeps, and for units some of whose values there are
+/// several ways to: what that adds to p(x) is no energy, and the machine's energy has it.
 pub fn measure_energy(
     machine: &dyn Boltzmann,
     temperature: f64,
+    walk: [usize; 3],
+    rng: &mut Rng,
+    watch: impl FnMut(usize) -> bool,
+) -> Result<(EnergyMeasurement, Tensor)> {
+    let own = machine.parameters().into_iter().map(|(_, parameter)| parameter.copy());
+    let own = own.collect::<candle_core::Result<Vec<_>>>()?;
+    let restore = || -> Result<()> {
+        machine.parameters().into_iter().zip(&own).try_for_each(|((_, of), own)| Ok(of.set(own)?))
+    };
+    let at = |tau: f64| restore().and_then(|()| set_temperature(machine, tau));
+    let measured = walked(machine, (temperature, &at), walk, rng, watch);
+    restore()?;
+    measured
+}
+
+/// The same, where `at` brings the machine to a temperature.
+fn walked(
+    machine: &dyn Boltzmann,
+    (temperature, at): (f64, &dyn Fn(f64) -> Result<()>),
     [count, burn_in, sweeps]: [usize; 3],
     rng: &mut Rng,
     mut watch: impl FnMut(usize) -> bool,
@@ -154,11 +187,18 @@ pub fn measure_energy(
         let expected = "units whose values there is one way to each";
         return Err(Error::invalid("a measurement of energies", expected, units.to_string()));
     }
+    let (hottest, cooling) = (strongest_input(machine)?, burn_in / 2);
+    let cools = hottest > temperature && cooling > 0 && has_temperatures(&layers);
+    at(if cools { hottest } else { temperature })?;
     let gibbs = Gibbs::default();
     let start = AnnealingPath::from_biases(machine)?.sample_at_zero(machine, count, rng)?;
     let mut chains: Chains = gibbs.init(machine, start, rng)?;
     let mut energies = vec![Vec::with_capacity(sweeps); count];
     for sweep in 0..burn_in + sweeps {
+        if cools && sweep <= cooling {
+            at(hottest * (temperature / hottest).powf(sweep as f64 / cooling as f64))?;
+        }
+        chains = gibbs.init(machine, chains.visible, rng)?;
         gibbs.advance(machine, &mut chains, 1, rng)?;
         if sweep >= burn_in {
             let Chains { visible, hidden_inputs, hidden } = &chains;
@@ -170,8 +210,38 @@ pub fn measure_energy(
         }
     }
     check_measured(&energies)?;
+    if energies.iter().flatten().any(|energy| !energy.is_finite()) {
+        let expected = "energies that single precision holds";
+        return Err(Error::invalid("a measurement of energies", expected, "others"));
+    }
     let units = layers.iter().map(sites_of).sum();
     Ok((EnergyMeasurement::of(temperature, units, &energies)?, chains.visible))
+}
+
+/// Whether there is a machine of these layers at every temperature.
+fn has_temperatures(layers: &[Units]) -> bool {
+    layers.iter().flat_map(Units::groups).all(|(_, units)| !is_fixed(units))
+}
+
+/// Whether a part of the energy of these units is not learned.
+fn is_fixed(units: &Units) -> bool {
+    matches!(units, Units::Gaussian { variance: Variance::Unit, .. } | Units::Relu { .. })
+}
+
+/// √(ΣJ² + b²) of the unit for which that is largest: at a temperature above it every unit is nearly free.
+fn strongest_input(machine: &dyn Boltzmann) -> Result<f64> {
+    let mut strongest: f64 = 0.0;
+    for (_, parameter) in machine.parameters() {
+        let squares = parameter.as_detached_tensor().sqr()?;
+        let sums = match squares.dims().len() {
+            2 => vec![squares.sum(0)?, squares.sum(1)?],
+            _ => vec![squares.flatten_all()?],
+        };
+        for sum in &sums {
+            strongest = strongest.max(largest(sum)?.sqrt());
+        }
+    }
+    Ok(strongest)
 }
 
 /// How many units there are, a site of several states being one.

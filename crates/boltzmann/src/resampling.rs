@@ -7,7 +7,7 @@ use rbm_core::estimate::{Correlations, exact_samples};
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::{AnnealingPath, Chains, GraphChains};
 use rbm_core::state::State;
-use rbm_core::{Gibbs, Kernel, Result, Rng, Units};
+use rbm_core::{Error, Gibbs, Kernel, Result, Rng, Rows, Units};
 use serde::Serialize;
 
 /// Where the chains of the training are in what it remembers.
@@ -59,6 +59,26 @@ impl Resampled {
     /// the noise of its own chains, so that these agree with the data the better for it.
     pub fn behind(&self, own: f64) -> f64 {
         own - self.pearson / self.attainable
+    }
+}
+
+/// The correlations that a training to a target is to come to.
+///
+/// # Errors
+///
+/// As [`Correlations::of`], and where nothing varies together.
+pub(crate) fn aim(
+    visible: &Units,
+    cases: &dyn Rows,
+    weights: Option<&[f32]>,
+) -> Result<Correlations> {
+    let data = Correlations::of(visible, cases, weights)?;
+    match data.pearson(&data)? == 0.0 {
+        true => {
+            let expected = "cases whose columns vary together";
+            Err(Error::invalid("target_pearson", expected, "none that do"))
+        }
+        false => Ok(data),
     }
 }
 

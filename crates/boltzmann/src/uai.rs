@@ -99,7 +99,10 @@ impl MarkovField {
         let mut start = [0; 64];
         let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start));
         let start = read.map(|length| String::from_utf8_lossy(&start[..length]).into_owned());
-        start.is_ok_and(|start| matches!(start.split_whitespace().next(), Some("MARKOV" | "BAYES")))
+        start.is_ok_and(|start| {
+            let first = start.trim_start_matches('\u{feff}').split_whitespace().next();
+            matches!(first, Some("MARKOV" | "BAYES"))
+        })
     }
 
     /// Reads a UAI file.

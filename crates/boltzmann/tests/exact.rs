@@ -4,7 +4,7 @@
 use candle_boltzmann::lattice::{ising, potts};
 use candle_boltzmann::learning::Learner;
 use candle_boltzmann::{Graph, MarkovField, Start, Walk, measure_energy, set_temperature};
-use candle_core::{DType, Device, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use rand::RngExt;
 use rbm_core::estimate::log_partition;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
@@ -291,10 +291,8 @@ fn energies_of_machines_of_several_kinds_are_derivatives_of_log_z() {
             let [before, at, after] = [beta - step, beta, beta + step].map(log_z);
             let energy = -(after - before) / (2.0 * step) / units;
             let heat = beta * beta * (after - 2.0 * at + before) / (step * step) / units;
-            set_temperature(machine, tau).unwrap();
             let (found, ends) =
                 measure_energy(machine, tau, [64, 100, 2000], &mut rng, |_| true).unwrap();
-            set_temperature(machine, beta).unwrap();
             for (found, expected) in [(found.energy, energy), (found.heat_capacity, heat)] {
                 let error = (found.value - expected).abs();
                 assert!(error < 4.0 * found.error + 1e-5, "{found:?} {expected} at {tau}");
@@ -302,6 +300,20 @@ fn energies_of_machines_of_several_kinds_are_derivatives_of_log_z() {
             }
             assert_eq!(ends.dims(), [64, machine.rest().units().width()]);
         }
+    }
+    // Two wells, one of them deeper by 2 in 20: chains that begin at the biases are all in the other. It would catch a walk that does not cool.
+    let wells = restricted("bernoulli:2", "bernoulli:1");
+    let weights = Tensor::new(&[[20.0], [-18.0]], &Device::Cpu).unwrap();
+    wells.weights().set(&weights).unwrap();
+    wells.visible().vars()[0].1.set(&Tensor::new(&[-10.0, 8.0], &Device::Cpu).unwrap()).unwrap();
+    let before = wells.weights().copy().unwrap();
+    let (found, _) = measure_energy(&wells, 1.0, [200, 8000, 400], &mut rng, |_| true).unwrap();
+    // Of v = (1, 0), h = 1: −10. Of v = (0, 1), h = 0: −8.
+    assert!((3.0 * found.energy.value + 9.76).abs() < 0.2, "{found:?}");
+    let same = (wells.weights().as_tensor() - before).unwrap().abs().unwrap();
+    assert_eq!(same.sum_all().unwrap().to_scalar::<f64>().unwrap(), 0.0);
+    for tau in [1e-300, 1e300, 0.0, f64::NAN] {
+        assert!(measure_energy(&wells, tau, [8, 4, 4], &mut rng, |_| true).is_err(), "{tau}");
     }
     // There are two ways to one of two trials, which is no energy.
     let binomial = restricted("bernoulli:2", "binomial(2):2");

@@ -24,7 +24,9 @@ use rbm_core::{Error, Rows, Units};
 use serde::Serialize;
 
 use crate::inputs::{self, BELIEFS_ARE_TAKEN_BY, Cases, Chosen, DataOptions, load_numbers};
-use crate::machine_data::{CUT, CUT_NOTE, DRAWN_ONCE, configurations, differ, standardise_of};
+use crate::machine_data::{
+    CUT, CUT_NOTE, DRAWN_ONCE, configurations, count_of, differ, standardise_of,
+};
 use crate::output::Usage;
 use crate::{output, progress};
 
@@ -188,23 +190,56 @@ pub struct Patterns {
     pub image: Option<(usize, usize)>,
 }
 
-/// The letters of the states of every unit of `graph`, which is of `model`; none where it is of no alignment.
-pub fn letters_of(model: &Path, graph: &Graph) -> Result<Vec<String>> {
-    let Units::Potts { sites, states } = graph.units else { return Ok(Vec::new()) };
-    let letters = if is_learned(model) {
-        let learned = LearnedMachine::open(model)?;
-        // Hidden units have no letters.
-        let has_hidden = *learned.visible() != (Units::Potts { sites, states });
-        match learned.letters("states") {
-            Ok(known) if !has_hidden => known.letters().chars().map(String::from).collect(),
-            _ => Vec::new(),
+/// What the units of a machine are called, and the letters of their states where all of them have these.
+#[derive(Default)]
+pub struct UnitNames {
+    pub units: Vec<String>,
+    pub letters: Vec<String>,
+}
+
+impl UnitNames {
+    /// Of the machine `model`, which is `graph`: sites of an alignment from 1 with letters, columns of a table by their names, and hidden units of one
+    /// layer h1.0, h1.1, ...; nothing where they are called by their numbers alone.
+    pub fn of(model: &Path, graph: &Graph) -> Result<Self> {
+        let sites = |count: usize| (1..=count).map(|site| site.to_string());
+        if !is_learned(model) {
+            let letters = match graph.units {
+                Units::Potts { states, .. } if model.is_file() => {
+                    letters_of_params(model)?.into_iter().take(states).collect()
+                }
+                _ => Vec::new(),
+            };
+            let units = match letters.is_empty() {
+                true => graph.names.clone(),
+                false => sites(graph.sites()).collect(),
+            };
+            return Ok(Self { units, letters });
         }
-    } else if model.is_file() {
-        letters_of_params(model)?
-    } else {
-        Vec::new()
-    };
-    Ok(if letters.len() == states { letters } else { Vec::new() })
+        let learned = LearnedMachine::open(model)?;
+        let shape = learned.learner.shape();
+        let hidden = match &shape.hidden[..] {
+            _ if shape.labels.is_some() => return Ok(Self::default()),
+            [] => 0,
+            [hidden] => count_of(hidden)?,
+            _ => return Ok(Self::default()),
+        };
+        let visible = graph.sites() - hidden;
+        let hidden = (0..hidden).map(|unit| format!("h1.{unit}"));
+        if let Ok(alphabet) = learned.letters("states") {
+            let letters = match hidden.len() {
+                0 => alphabet.letters().chars().map(String::from).collect(),
+                _ => Vec::new(),
+            };
+            return Ok(Self { units: sites(visible).chain(hidden).collect(), letters });
+        }
+        let columns = TableLayout::read(model)?.and_then(|table| table.columns);
+        let names = columns.map(|columns| columns.value_names()).unwrap_or_default();
+        let units = match names.len() == visible {
+            true => names.into_iter().chain(hidden).collect(),
+            false => Vec::new(),
+        };
+        Ok(Self { units, letters: Vec::new() })
+    }
 }
 
 /// Whether a machine that has learned lies in the folder.

@@ -400,7 +400,9 @@ impl Search {
     /// Between what was typed, or these temperatures.
     fn between(args: &Anneal, temperatures: Option<[f64; 2]>) -> Result<Self> {
         let [hottest, coldest] = temperatures.unwrap_or([1.0, 1.0]);
-        let (from, to) = (args.from.unwrap_or(hottest), args.to.unwrap_or(coldest));
+        let to = args.to.unwrap_or(coldest);
+        // Where it is to end warmer than it would begin, it begins warmer.
+        let from = args.from.unwrap_or(if to > hottest { 2.0 * to } else { hottest });
         if let Some(target) = args.target.filter(|target| !target.is_finite()) {
             return Err(Usage::of(anyhow::anyhow!("--target {target}: expected a finite number")));
         }
@@ -553,7 +555,9 @@ impl<'a> Annealed<'a> {
         };
         let hits = match self.success_probability {
             Some(share) => format!("{} of {} ({:.1} %)", self.hits, self.reads, 100.0 * share),
-            None if self.hits > 0 => "one, which ended the search".to_owned(),
+            None if self.hits > 0 => {
+                format!("{} of {}; the first of them ended the search", self.hits, self.reads)
+            }
             None => format!("0 of {}", self.reads),
         };
         let ladder = if self.is_tempered { "ladder of temperatures" } else { "temperatures" };

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::evaluate::machine::brief_log_partition;
 use crate::beliefs::{self, LearnedBelief};
 use crate::interrupt::Interrupted;
-use crate::machines;
+use crate::machines::{self, UnitNames};
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress};
 
@@ -40,11 +40,12 @@ const SWEEPS: u32 = 100_000;
   dbn infer ising:8x8 --temperature 2.5 --sampled --log-z  sampled, with log Z from both sides
 MODEL: a UAI file (MARKOV or BAYES), whatever dbn anneal takes, or the run of a small belief net (at
 most 20 units in each layer above another), whose variables are v0, v1, ... and the causes above
-them h1.0, h1.1, ..., h2.0, ... The variables of a problem in JSON have its names; those of an
-alignment are its sites from 1, and their states its letters: --given 2=A. Of spins and of Bernoulli
-units state 1 is up. Exact where no table exceeds 2^24 numbers and all together 2^29, else from
-Gibbs sampling in 8 chains: which of both is said. Of samples, 0.1234(12) has a standard error of
-0.0012, by the spread between the chains.")]
+them h1.0, h1.1, ..., h2.0, ... The variables of a problem in JSON have its names, and those of a
+table its columns'; those of an alignment are its sites from 1, and their states its letters:
+--given 2=A. Hidden units of a machine are h1.0, h1.1, ... then. Of spins and of Bernoulli units
+state 1 is up. Exact where no table exceeds 2^24 numbers and all together 2^29, else from Gibbs
+sampling in 8 chains: which of both is said. Of samples, 0.1234(12) has a standard error of 0.0012,
+by the spread between the chains.")]
 pub struct Infer {
     /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, its file, its run, or its name on the Hub
     pub model: PathBuf,
@@ -127,6 +128,9 @@ struct Inferred<'a> {
     /// How far the chains have been to different places, where it was sampled: of E and of the states of variables the highest R̂.
     #[serde(skip_serializing_if = "Option::is_none")]
     r_hat: Option<f64>,
+    /// Whether the chains have been to the same places, by R̂, which may be infinite and is no number of JSON then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_mixed: Option<bool>,
 }
 
 /// Prints tables, or one JSON object.
@@ -219,7 +223,8 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         log_partition_sides: found.sides,
         most_probable: found.mode,
         best_seen: found.best,
-        r_hat: found.r_hat,
+        r_hat: found.r_hat.filter(|r_hat| r_hat.is_finite()),
+        is_mixed: found.r_hat.map(|r_hat| r_hat <= MOST_R_HAT),
     };
     if args.json {
         return output::json(&inferred);
@@ -262,12 +267,7 @@ impl Question {
         }
         let graph = machines::graph(model)?;
         let field = MarkovField::of_graph(&graph)?;
-        let letters = machines::letters_of(path, &graph)?;
-        // The sites of an alignment are counted from 1.
-        let names = match letters.is_empty() {
-            true => graph.names.clone(),
-            false => (1..=field.states.len()).map(|site| site.to_string()).collect(),
-        };
+        let UnitNames { units: names, letters } = UnitNames::of(path, &graph)?;
         Ok(Self { field, graph: Some(graph), names, letters })
     }
 }

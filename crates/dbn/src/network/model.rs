@@ -328,8 +328,17 @@ impl Model {
         if found == width {
             return Ok(());
         }
-        let expected = format!("{width} values a case, as the model was trained on");
-        Err(Error::invalid("the data", expected, found.to_string()))
+        let expected = "as the model was trained on";
+        Err(match self.dbn.visible_units() {
+            rbm_core::Units::Potts { sites, states } if found.is_multiple_of(states.max(1)) => {
+                let expected = format!("{sites} sites of {states} states, {expected}");
+                Error::invalid("the data", expected, format!("{} sites", found / states))
+            }
+            _ => {
+                let expected = format!("{width} values a case, {expected}");
+                Error::invalid("the data", expected, found.to_string())
+            }
+        })
     }
 
     /// What the network says `(n, width)` in the values of the data, on the CPU: the way back from [`Model::prepare`].

@@ -11,10 +11,11 @@ use rayon::prelude::*;
 
 use super::cpu::{Simd, numbers_of};
 use super::lateral_unit::{Lanes, LateralStates, LateralUnit, UnitColumns, choose};
+use super::processor::Processor;
 use super::product::{Matrix, multiply_alone};
 use super::random::{block_words, unit as unit_of};
 use super::real::Real;
-use super::sparse::{NonzeroRow, PIECE, add_rows};
+use super::sparse::{NonzeroRow, PIECE, add_rows, add_rows_of_two};
 use super::transpose::transpose;
 use crate::rng::{BLOCK, Draw, LANES};
 use crate::{Error, Result, Rng};
@@ -236,10 +237,14 @@ impl<T: Real> Sweep<'_, T> {
                 let field = &mut buffers.field[..panel.columns.len()];
                 say(self.weights, panel.columns.clone(), &chains.x, field);
             }
+            let of_rows = Processor::simd_of_rows();
+            of_rows.run(
+                #[inline(always)]
+                || self.set_field(at, &chains, &mut buffers, of_rows.is_wide()),
+            );
             simd.run(
                 #[inline(always)]
                 || {
-                    self.set_field(at, &chains, &mut buffers);
                     for unit in panel.units.clone() {
                         self.draw_unit(unit, &panel.columns, &mut chains, &mut buffers);
                     }
@@ -287,7 +292,13 @@ impl<T: Real> Sweep<'_, T> {
 
     /// Sets the field of panel `at` to bias + inputs + β·(inputs from all units). The last is there already unless rows are picked.
     #[inline(always)]
-    fn set_field(&self, at: usize, chains: &ChainLanes<T>, buffers: &mut Buffers<T>) {
+    fn set_field(
+        &self,
+        at: usize,
+        chains: &ChainLanes<T>,
+        buffers: &mut Buffers<T>,
+        is_wide: bool,
+    ) {
         let columns = &self.panels[at].columns;
         let (of, bias) = (columns.len(), &self.bias[columns.clone()]);
         let Buffers { rows: buffer, inputs: by_lanes, sums, field, .. } = buffers;
@@ -314,9 +325,21 @@ impl<T: Real> Sweep<'_, T> {
             sums.fill([T::default(); PIECE]);
             for start in (0..sites).step_by(together) {
                 let end = sites.min(start + together);
-                for (row, sums) in sums[..chains.rows].iter_mut().enumerate() {
-                    let columns = &picked[row * sites + start..row * sites + end];
-                    add_rows(sums, NonzeroRow { columns, values: &[] }, weights, pitch, piece);
+                let columns = |row: usize| &picked[row * sites + start..row * sites + end];
+                for (pair, sums) in sums[..chains.rows].chunks_mut(2).enumerate() {
+                    let row = 2 * pair;
+                    match sums {
+                        [first, second] if is_wide => {
+                            let columns = [columns(row), columns(row + 1)];
+                            add_rows_of_two([first, second], columns, weights, pitch, piece);
+                        }
+                        sums => {
+                            for (at, sums) in sums.iter_mut().enumerate() {
+                                let picked = NonzeroRow { columns: columns(row + at), values: &[] };
+                                add_rows(sums, picked, weights, pitch, piece);
+                            }
+                        }
+                    }
                 }
             }
             for ((out, sums), beta) in by_rows.chunks_exact_mut(of).zip(&**sums).zip(chains.betas) {

@@ -1,4 +1,4 @@
-//! Machines that have learned and are no graph of units of one kind: of these `dbn sample` measures energies.
+//! What has learned and is no graph of units of one kind: of this `dbn sample` measures energies alone.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::machines::{self, LearnedMachine, ModelSize};
 use crate::output::Usage;
 use crate::{inputs, machine_data};
 
-/// A machine that has learned and is no graph of units of one kind.
+/// What has learned and is no graph of units of one kind.
 pub enum EnergyModel {
     Boltzmann(Box<LearnedMachine>),
     /// A network of one restricted machine.
@@ -29,6 +29,9 @@ impl EnergyModel {
         }
         if machines::is_meant(run) {
             return Ok(None);
+        }
+        if machines::is_begun(run) {
+            machines::check_learned(run)?;
         }
         if !run.exists() {
             let expected = "a run, a file, or a machine by name, such as ising:32x32";

@@ -77,7 +77,7 @@ impl LearnedSampling<'_> {
             true => Some(machine.letters("--fasta")?),
             false => None,
         };
-        set_temperature(machine.learner.machine(), self.temperature)?;
+        set_temperature(machine.learner.machine(), self.temperature).context("--temperature")?;
         self.check_classes(&machine)?;
         ensure!(
             self.frames == 0 || !machine_data::is_unbounded(machine.visible()),

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use candle_boltzmann::{
     EnergyMeasurement, Estimate, Graph, MarkovField, Measurement, Start, Walk, measure_energy,
-    set_temperature,
 };
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast};
@@ -171,10 +170,10 @@ impl Serialize for MeasuredRow {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machines")]
 pub struct MachineOptions {
-    /// Temperatures of a machine by name or in a file [default: 1]
+    /// Temperatures of a machine: by name, in a file, or what a run has learned [default: 1]
     #[arg(long, value_name = "T,...", value_delimiter = ',', allow_hyphen_values = true)]
     pub temperature: Vec<f64>,
-    /// What to measure [default: all; of a field of cliques and of units of several kinds energy and heat-capacity]
+    /// What to measure [default: all; of a field of cliques, a network and units of several kinds energy and heat-capacity]
     #[arg(long, value_name = "WHAT,...", value_delimiter = ',')]
     pub measure: Vec<Observable>,
     /// Independent chains of a machine: errors come from the spread between them
@@ -209,7 +208,7 @@ impl MachineOptions {
         }
         match self.measure.iter().find(|what| !all.contains(what)) {
             Some(other) => Err(Usage::of(anyhow!(
-                "--measure: expected energy or heat-capacity of a field of cliques, and of units of several kinds, which have no other order, found {}",
+                "--measure: expected energy or heat-capacity of a field of cliques, of a network and of units of several kinds, found {}",
                 other.name()
             ))),
             // In the order of all, each once.
@@ -293,7 +292,7 @@ impl MachineSampling<'_> {
     fn of_energies(&self, of: &EnergyModel, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
         let options = self.options;
         if options.ordered {
-            let error = "--ordered: expected units of one kind, found several";
+            let error = "--ordered: expected a machine on a graph, found one whose energies alone are measured";
             return Err(Usage::of(anyhow!("{error}")));
         }
         let asked = options.measured(&Observable::OF_ENERGIES)?;
@@ -301,13 +300,11 @@ impl MachineSampling<'_> {
         let [visible, hidden] = [machine.rest(), machine.last()].map(|layer| layer.units().width());
         let plan = self.plan(visible + hidden)?;
         let walk = [options.chains, plan.burn_in, plan.sweeps].map(|count| count as usize);
-        let mut before = 1.0;
         let (measured, ends, seconds) =
             at_each(bars, &plan.temperatures, walk[1] + walk[2], |temperature, watch| {
-                set_temperature(machine, temperature / before)?;
-                before = temperature;
                 measure_energy(machine, temperature, walk, rng, watch)
-            })?;
+            })
+            .context("--temperature")?;
         let size = of.size()?;
         let rows = measured.iter().map(|row| MeasuredRow::of_energies(row, &asked)).collect();
         let sampled = self.sampled(size, &plan, rows, seconds);

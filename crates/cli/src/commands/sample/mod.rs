@@ -278,8 +278,12 @@ fn sample_machine(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         ("--steps", args.steps.is_some()),
         ("--binary", args.binary),
         ("--fasta", args.fasta),
+        ("--scale, --binarise and the like", args.data_options != DataOptions::default()),
     ];
-    let why = format!("expected of a network, found the machine {}", args.run.display());
+    let why = match machines::is_meant(&args.run) {
+        true => format!("expected of a network, found the machine {}", args.run.display()),
+        false => "expected without --temperature and what is measured at it".to_owned(),
+    };
     output::refuse(&of_networks, &why)?;
     let sampling = MachineSampling {
         model: inputs::text(&args.run)?,
@@ -337,7 +341,7 @@ impl<'a> ResolvedSample<'a> {
                 "--temperature: expected a single machine, found a stack of {}",
                 model.dbn.depth()
             );
-            set_temperature(model.dbn.top(), temperature)?;
+            set_temperature(model.dbn.top(), temperature).context("--temperature")?;
         }
         let classes = classes(args, &model)?;
         let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;

@@ -353,8 +353,10 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
             let path = path(machine, &train.values, &seen)?;
             let how = "the machine is kept: dbn evaluate --likelihood finds the rest";
             let found = brief_log_partition(machine.learner.machine(), path, seed, (bars, how))?;
-            // dbn score takes it.
-            KeptPartition::keep(&machine.dir, &machine.dir, AisOptions::brief(seed), &found)?;
+            // dbn score takes it, unless a longer estimation is known.
+            if KeptPartition::of(&machine.dir, &machine.dir)?.is_none() {
+                KeptPartition::keep(&machine.dir, &machine.dir, AisOptions::brief(seed), &found)?;
+            }
             found
         }
     };
@@ -443,14 +445,20 @@ fn say_target(
         "Pearson of connected correlations {:.4} after {updates} epochs: {} chains started anew, {SAMPLE_SWEEPS} sweeps",
         found.pearson, size[0]
     ))?;
-    if (found.pearson - found.pearson_halfway).abs() > 0.02 {
+    if found.attainable < target {
+        output::note(format!(
+            "of {} chains Pearson would be {:.3} if the machine had the correlations of the data: give more chains for a target of {target}",
+            size[0], found.attainable
+        ));
+    } else if (found.pearson - found.pearson_halfway).abs() > 0.02 {
         output::note(format!(
             "it was {:.4} after half of the sweeps: chains are slow to come to rest",
             found.pearson_halfway
         ));
     }
     let own = learner.own_pearson(&data)?;
-    if let Some(own) = own.filter(|own| found.behind(*own) > 0.02) {
+    let is_known = found.attainable >= target;
+    if let Some(own) = own.filter(|own| is_known && found.behind(*own) > 0.02) {
         let advice = match learner.learning().negative {
             Negative::Trajectory => "give more sweeps, or a lower learning_rate",
             _ => "give more sweeps, or method=ptt",
