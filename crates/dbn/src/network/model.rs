@@ -8,7 +8,7 @@ use candle_dbn_data as data;
 use candle_dbn_data::{Binarise, Columns, Known, Missing, Standardise, View};
 use candle_nn::Module;
 use rbm_core::sampling::Imputation;
-use rbm_core::{Error, Rbm, Result, Rng, Rows, rows};
+use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, rows};
 
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
@@ -330,7 +330,7 @@ impl Model {
         }
         let expected = "as the model was trained on";
         Err(match self.dbn.visible_units() {
-            rbm_core::Units::Potts { sites, states } if found.is_multiple_of(states.max(1)) => {
+            Units::Potts { sites, states } if found.is_multiple_of(states.max(1)) => {
                 let expected = format!("{sites} sites of {states} states, {expected}");
                 Error::invalid("the data", expected, format!("{} sites", found / states))
             }

@@ -32,7 +32,7 @@ enum SimdLevel {
 }
 
 impl Simd {
-    /// The widest that pays. AVX-512 was measured and is not faster here (docs/design/random-numbers.md).
+    /// The widest that pays for most passes: AVX-512 was measured and is not faster for them (docs/design/random-numbers.md).
     pub(super) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {

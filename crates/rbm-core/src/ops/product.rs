@@ -24,7 +24,7 @@ use crate::Result;
 
 /// How often each row of w is picked on average from which on its columns of a block are put side by side: a row far from the next takes longer, as
 /// it is on another page.
-const PACKED: usize = 8;
+const PACKED: usize = 18;
 
 /// Additions that are not worth a second thread.
 const SMALL: usize = 200_000;
