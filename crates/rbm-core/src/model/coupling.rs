@@ -297,6 +297,9 @@ pub(super) fn check_couplings(couplings: &[Coupling], layers: &[Box<dyn Layer>])
     Ok(())
 }
 
+/// How far W_ij and W_ji may be apart, as a share of the larger: what rounding makes of one number that is found in two ways.
+const ROUNDING: f64 = 1e-5;
+
 /// Errors unless the units of `layer` are drawn one by one, and `weights` `(n, n)` are symmetric, and zero within a unit.
 fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
     let support = layer.support();
@@ -313,7 +316,12 @@ fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
             };
             return Err(Error::invalid(format!("W[{i}][{j}]"), expected, row[j].to_string()));
         }
-        if let Some(j) = (0..i).find(|&j| row[j] != rows[j][i]) {
+        let differs = |j: &usize| {
+            let (own, other) = (row[*j], rows[*j][i]);
+            let is_far = (own - other).abs() > ROUNDING * own.abs().max(other.abs());
+            own != other && (is_far || !own.is_finite() || !other.is_finite())
+        };
+        if let Some(j) = (0..i).find(differs) {
             let expected = format!("that of W[{j}][{i}], {}", rows[j][i]);
             return Err(Error::invalid(format!("W[{i}][{j}]"), expected, row[j].to_string()));
         }
