@@ -361,11 +361,16 @@ fn what_is_no_machine_is_refused_by_name() {
     assert!(no(&[[0, 1], [2, 2]]).contains("edge 1: expected two different units"));
     assert!(no(&[[0, 1], [1, 0]]).contains("edge 1: expected each edge once"));
     assert!(no(&[[0, 3]]).contains("edge 0: expected two of the units 0 to 2"));
-    let refuse = |weights: Tensor| {
+    let made = |weights: Tensor| {
         let weights = Var::from_tensor(&weights).unwrap();
         let coupling = Coupling::Lateral { layer: 0, weights };
-        Machine::new(vec![layer("spin:2", &[0.0; 2])], vec![coupling]).unwrap_err().to_string()
+        Machine::new(vec![layer("spin:2", &[0.0; 2])], vec![coupling])
     };
+    let refuse = |weights: Tensor| made(weights).unwrap_err().to_string();
+    // What rounding makes of one number is one number: measurements learn from an inverse that is not symmetric to the bit.
+    made(Tensor::new(&[[0f64, 1.0], [1.0 + 1e-8, 0.0]], &CPU).unwrap()).unwrap();
+    let infinite = Tensor::new(&[[0f64, f64::INFINITY], [1.0, 0.0]], &CPU).unwrap();
+    assert!(refuse(infinite).contains("W[1][0]"));
     assert!(refuse(Tensor::new(&[[1f64, 0.0], [0.0, 0.0]], &CPU).unwrap()).contains("W[0][0]"));
     assert!(refuse(Tensor::new(&[[0f64, 1.0], [0.5, 0.0]], &CPU).unwrap()).contains("W[1][0]"));
     // Two states of one site are never on together: what couples them would pull at draws, and at no energy.
