@@ -26,13 +26,10 @@ enum SimdLevel {
     Baseline,
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// Of the parts of AVX-512 that every processor with registers of 512 bits has had since 2017.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
 }
 
 impl Simd {
-    /// The widest that pays for most passes: AVX-512 was measured and is not faster for them (docs/design/random-numbers.md).
+    /// The widest that pays. AVX-512 was measured and is not faster here (docs/design/random-numbers.md).
     pub(super) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
@@ -41,33 +38,13 @@ impl Simd {
         Self(SimdLevel::Baseline)
     }
 
-    /// The widest that there is: where that pays is a matter of the processor.
-    pub(super) fn widest() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx512f")
-            && std::arch::is_x86_feature_detected!("avx512vl")
-            && std::arch::is_x86_feature_detected!("avx512bw")
-            && std::arch::is_x86_feature_detected!("avx512dq")
-        {
-            return Self(SimdLevel::Avx512);
-        }
-        Self::best()
-    }
-
-    /// Whether registers hold 64 bytes.
-    pub(super) fn is_wide(self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return self.0 == SimdLevel::Avx512;
-        #[cfg(not(target_arch = "x86_64"))]
-        false
-    }
-
     /// Every level of this machine, for tests that compare them.
     #[cfg(test)]
     pub(super) fn available() -> Vec<Self> {
         let mut levels = vec![Self(SimdLevel::Baseline)];
-        levels.extend([Self::best(), Self::widest()]);
-        levels.dedup();
+        if Self::best() != levels[0] {
+            levels.push(Self::best());
+        }
         levels
     }
 
@@ -80,20 +57,11 @@ impl Simd {
         fn avx2(pass: impl FnOnce()) {
             pass();
         }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-        #[inline(never)]
-        fn avx512(pass: impl FnOnce()) {
-            pass();
-        }
         match self.0 {
             SimdLevel::Baseline => pass(),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Simd` of this level exists only where AVX2 was detected.
             SimdLevel::Avx2 => unsafe { avx2(pass) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Simd` of this level exists only where these parts of AVX-512 were detected.
-            SimdLevel::Avx512 => unsafe { avx512(pass) },
         }
     }
 }

@@ -11,11 +11,10 @@ use rayon::prelude::*;
 
 use super::cpu::{Simd, numbers_of};
 use super::lateral_unit::{Lanes, LateralStates, LateralUnit, UnitColumns, choose};
-use super::processor::Processor;
 use super::product::{Matrix, multiply_alone};
 use super::random::{block_words, unit as unit_of};
 use super::real::Real;
-use super::sparse::{NonzeroRow, PIECE, add_rows, add_rows_of_two};
+use super::sparse::{NonzeroRow, PIECE, add_rows};
 use super::transpose::transpose;
 use crate::rng::{BLOCK, Draw, LANES};
 use crate::{Error, Result, Rng};
@@ -237,14 +236,10 @@ impl<T: Real> Sweep<'_, T> {
                 let field = &mut buffers.field[..panel.columns.len()];
                 say(self.weights, panel.columns.clone(), &chains.x, field);
             }
-            let of_rows = Processor::simd_of_rows();
-            of_rows.run(
-                #[inline(always)]
-                || self.set_field(at, &chains, &mut buffers, of_rows.is_wide()),
-            );
             simd.run(
                 #[inline(always)]
                 || {
+                    self.set_field(at, &chains, &mut buffers);
                     for unit in panel.units.clone() {
                         self.draw_unit(unit, &panel.columns, &mut chains, &mut buffers);
                     }
@@ -292,13 +287,7 @@ impl<T: Real> Sweep<'_, T> {
 
     /// Sets the field of panel `at` to bias + inputs + β·(inputs from all units). The last is there already unless rows are picked.
     #[inline(always)]
-    fn set_field(
-        &self,
-        at: usize,
-        chains: &ChainLanes<T>,
-        buffers: &mut Buffers<T>,
-        is_wide: bool,
-    ) {
+    fn set_field(&self, at: usize, chains: &ChainLanes<T>, buffers: &mut Buffers<T>) {
         let columns = &self.panels[at].columns;
         let (of, bias) = (columns.len(), &self.bias[columns.clone()]);
         let Buffers { rows: buffer, inputs: by_lanes, sums, field, .. } = buffers;
@@ -325,21 +314,9 @@ impl<T: Real> Sweep<'_, T> {
             sums.fill([T::default(); PIECE]);
             for start in (0..sites).step_by(together) {
                 let end = sites.min(start + together);
-                let columns = |row: usize| &picked[row * sites + start..row * sites + end];
-                for (pair, sums) in sums[..chains.rows].chunks_mut(2).enumerate() {
-                    let row = 2 * pair;
-                    match sums {
-                        [first, second] if is_wide => {
-                            let columns = [columns(row), columns(row + 1)];
-                            add_rows_of_two([first, second], columns, weights, pitch, piece);
-                        }
-                        sums => {
-                            for (at, sums) in sums.iter_mut().enumerate() {
-                                let picked = NonzeroRow { columns: columns(row + at), values: &[] };
-                                add_rows(sums, picked, weights, pitch, piece);
-                            }
-                        }
-                    }
+                for (row, sums) in sums[..chains.rows].iter_mut().enumerate() {
+                    let columns = &picked[row * sites + start..row * sites + end];
+                    add_rows(sums, NonzeroRow { columns, values: &[] }, weights, pitch, piece);
                 }
             }
             for ((out, sums), beta) in by_rows.chunks_exact_mut(of).zip(&**sums).zip(chains.betas) {

@@ -5,7 +5,6 @@
 
 use std::sync::OnceLock;
 
-use super::cpu::Simd;
 use super::density::Density;
 use super::fours::FOUR;
 use crate::{Error, Result};
@@ -46,8 +45,6 @@ impl Way {
 pub struct Processor {
     /// What `DBN_CPU` calls it.
     pub name: &'static str,
-    /// Whether 64 bytes are loaded at once, so that sums of picked rows are faster with registers of 512 bits.
-    pub is_wide: bool,
     /// What finding out which elements of x are not zero costs, in columns of the dense product.
     pub find: f64,
     /// What picking a row of W costs in vW, in units of the dense product's cost of the same element.
@@ -88,7 +85,6 @@ pub(super) const ROWS_OF_FOURS: usize = 196;
 /// Zen 4, and whatever else has AVX-512 or AVX2 and a second-level cache of a megabyte.
 const ZEN4: Processor = Processor {
     name: "zen4",
-    is_wide: false,
     find: 27.0,
     pick: 2.3,
     pick_transposed: 2.1,
@@ -109,7 +105,6 @@ impl Processor {
     pub const KINDS: [Self; 4] = [
         Self {
             name: "sapphire-rapids",
-            is_wide: true,
             find: 42.0,
             pick: 3.65,
             pick_transposed: 2.65,
@@ -127,7 +122,6 @@ impl Processor {
         ZEN4,
         Self {
             name: "zen3",
-            is_wide: false,
             find: 47.0,
             pick: 3.3,
             pick_transposed: 2.7,
@@ -150,11 +144,6 @@ impl Processor {
     pub fn here() -> &'static Self {
         static HERE: OnceLock<Processor> = OnceLock::new();
         HERE.get_or_init(|| Self::named_in_environment().ok().flatten().unwrap_or_else(Self::found))
-    }
-
-    /// For sums of picked rows, which wait for nothing but loads: AVX-512 where 64 bytes are loaded at once.
-    pub(super) fn simd_of_rows() -> Simd {
-        if Self::here().is_wide { Simd::widest() } else { Simd::best() }
     }
 
     /// The kind of that name.

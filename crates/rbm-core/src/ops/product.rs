@@ -18,13 +18,9 @@ use super::density::Density;
 use super::fours::Fours;
 use super::processor::{Processor, Way};
 use super::real::Real;
-use super::sparse::{Nonzeros, PIECE, RowPass, add_rows, add_rows_of_two, in_pieces};
+use super::sparse::{Nonzeros, PIECE, RowPass, add_rows, in_pieces};
 use super::transpose::transpose;
 use crate::Result;
-
-/// How often each row of w is picked on average from which on its columns of a block are put side by side: a row far from the next takes longer, as
-/// it is on another page.
-const PACKED: usize = 18;
 
 /// Additions that are not worth a second thread.
 const SMALL: usize = 200_000;
@@ -175,7 +171,7 @@ impl<T: Copy> SharedColumns<T> {
 /// What a thread needs beside the matrix that it makes blocks of: made once, and used for all its blocks.
 #[derive(Default)]
 struct Scratch<T> {
-    /// Rows of w, transposed, or columns of it side by side.
+    /// Rows of w, transposed.
     turned: Vec<T>,
     /// What fours add up to in a piece, row by row.
     sums: Vec<T>,
@@ -211,22 +207,9 @@ unsafe fn by_blocks<T: Real>(
 
 /// x·w, with w `m` wide.
 fn gathered<T: Real>(x: &Picked<T>, w: &[T], m: usize) -> Vec<T> {
-    let is_packed = matches!(x, Picked::Rows(_)) && x.additions() >= PACKED * (w.len() / m.max(1));
-    let pass = |block: Range<usize>, out: &SharedColumns<T>, scratch: &mut Scratch<T>| {
-        let Scratch { turned, sums, table } = scratch;
-        let from = match is_packed {
-            true => {
-                turned.clear();
-                turned.resize(w.len() / m * PIECE, T::default());
-                for (row, out) in w.chunks_exact(m).zip(turned.chunks_exact_mut(PIECE)) {
-                    out[..block.len()].copy_from_slice(&row[block.clone()]);
-                }
-                (&turned[..], PIECE, block.start)
-            }
-            false => (w, m, 0),
-        };
+    let pass = |block, out: &SharedColumns<T>, scratch: &mut Scratch<T>| {
         // SAFETY: every block is passed once, by one thread, while the matrix is being made.
-        unsafe { add_block(x, from, block, out, [sums, table]) }
+        unsafe { add_block(x, (w, m, 0), block, out, [&mut scratch.sums, &mut scratch.table]) }
     };
     // SAFETY: `add_block` sets all rows of its block.
     unsafe { by_blocks((x.rows(), m), x.additions() * m, pass) }
@@ -252,7 +235,6 @@ unsafe fn add_block<T: Real>(
         out: &'a SharedColumns<T>,
         sums: &'a mut Vec<T>,
         table: &'a mut Vec<T>,
-        is_wide: bool,
     }
     impl<T: Real> RowPass for AddPicked<'_, T> {
         #[inline(always)]
@@ -260,24 +242,11 @@ unsafe fn add_block<T: Real>(
             let from = at - self.offset;
             match self.x {
                 Picked::Rows(x) => {
-                    let mut row = 0;
-                    while row < x.rows() {
-                        let (mut sums, mut others) = ([T::default(); N], [T::default(); N]);
-                        let is_pair = self.is_wide && row + 1 < x.rows() && x.is_of_ones();
-                        if is_pair {
-                            let picked = [x.row(row).columns, x.row(row + 1).columns];
-                            let acc = [&mut sums, &mut others];
-                            add_rows_of_two(acc, picked, self.w, self.width, from);
-                        } else {
-                            add_rows(&mut sums, x.row(row), self.w, self.width, from);
-                        }
+                    for row in 0..x.rows() {
+                        let mut sums = [T::default(); N];
+                        add_rows(&mut sums, x.row(row), self.w, self.width, from);
                         // SAFETY: as `add_block`'s caller vouches.
                         unsafe { self.out.set(row, at, &sums) };
-                        if is_pair {
-                            // SAFETY: the same.
-                            unsafe { self.out.set(row + 1, at, &others) };
-                        }
-                        row += 1 + usize::from(is_pair);
                     }
                 }
                 Picked::Fours(x) => {
@@ -293,13 +262,8 @@ unsafe fn add_block<T: Real>(
             }
         }
     }
-    let simd = match x {
-        Picked::Rows(_) => Processor::simd_of_rows(),
-        Picked::Fours(_) => Simd::best(),
-    };
-    let is_wide = simd.is_wide();
-    let mut pass = AddPicked { x, w, width, offset, out, sums, table, is_wide };
-    simd.run(
+    let mut pass = AddPicked { x, w, width, offset, out, sums, table };
+    Simd::best().run(
         #[inline(always)]
         || in_pieces(block, &mut pass),
     );

@@ -31,11 +31,6 @@ pub(super) struct NonzeroRow<'a, T> {
 }
 
 impl<T: Real> Nonzeros<T> {
-    /// Whether all of them are one.
-    pub(super) fn is_of_ones(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Of `x`, row-major and `width` wide. `None` when a larger share of it than `most` is not zero.
     pub(super) fn of(x: &[T], width: usize, most: f64) -> Option<Self> {
         if x.is_empty() || width == 0 || x.len() > u32::MAX as usize {
@@ -203,35 +198,6 @@ pub(super) fn add_rows<T: Real, const N: usize>(
         }
     }
     *acc = sums;
-}
-
-/// [`add_rows`] of the rows of ones that two cases pick, each to its own sums, in step: where registers are wide one case alone would wait for its
-/// own sums. Each has the same bits as by itself.
-#[inline(always)]
-pub(super) fn add_rows_of_two<T: Real, const N: usize>(
-    acc: [&mut [T; N]; 2],
-    picked: [&[u32]; 2],
-    matrix: &[T],
-    width: usize,
-    at: usize,
-) {
-    let piece = |row: u32| -> &[T] { &matrix[row as usize * width + at..][..N] };
-    let ([first, second], [a, b]) = (acc, picked);
-    let (mut sums, mut others) = (*first, *second);
-    let both = a.len().min(b.len());
-    for (&row, &other) in a[..both].iter().zip(&b[..both]) {
-        let (row, other) = (piece(row), piece(other));
-        for i in 0..N {
-            sums[i] += row[i];
-        }
-        for i in 0..N {
-            others[i] += other[i];
-        }
-    }
-    (*first, *second) = (sums, others);
-    for (sums, columns) in [(first, &a[both..]), (second, &b[both..])] {
-        add_rows(sums, NonzeroRow { columns, values: &[] }, matrix, width, at);
-    }
 }
 
 /// What is done to every piece of some columns.
