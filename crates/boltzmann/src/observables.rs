@@ -197,8 +197,8 @@ fn walked(
     for sweep in 0..burn_in + sweeps {
         if cools && sweep <= cooling {
             at(hottest * (temperature / hottest).powf(sweep as f64 / cooling as f64))?;
+            chains = gibbs.init(machine, chains.visible, rng)?;
         }
-        chains = gibbs.init(machine, chains.visible, rng)?;
         gibbs.advance(machine, &mut chains, 1, rng)?;
         if sweep >= burn_in {
             let Chains { visible, hidden_inputs, hidden } = &chains;

@@ -237,7 +237,9 @@ fn inverse_of(covariance: &DMatrix<f64>, kept: &[usize]) -> Option<(DMatrix<f64>
             if a == b { found * (1.0 + ridge) } else { found }
         })
     };
-    let inverted = |ridge: f64| of_kept(ridge).cholesky().map(|factor| factor.inverse());
+    // Symmetric to the bit, as couplings are.
+    let symmetric = |inverse: DMatrix<f64>| 0.5 * (&inverse + inverse.transpose());
+    let inverted = |ridge: f64| of_kept(ridge).cholesky().map(|factor| symmetric(factor.inverse()));
     let is_held = |inverse: &DMatrix<f64>| {
         let each = kept.iter().enumerate();
         each.map(|(a, i)| inverse[(a, a)] * covariance[(*i, *i)]).all(|x| x <= MOST_INFLATION)

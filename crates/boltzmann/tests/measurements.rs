@@ -233,3 +233,33 @@ fn kinds_that_cannot_be_summed_are_refused() {
         !refused("gaussian:4", &["relu:3"], false) || !refused("bernoulli:4", &["relu:3"], false)
     );
 }
+
+/// One-hot columns at random, whose covariances are singular but for their ridge, and other columns at other scales: the couplings that are begun with are
+/// symmetric to the bit, and what is written is read.
+#[test]
+fn couplings_begin_symmetric_however_columns_follow_from_each_other() {
+    let (sites, states, cases) = (9, 5, 400);
+    for seed in 0..40 {
+        let mut rng = Rng::new(seed);
+        let drawn = ops::uniform(&[cases, sites], DType::F32, &CPU, &mut rng).unwrap();
+        let codes = drawn.to_vec2::<f32>().unwrap().concat().into_iter().flat_map(|x| {
+            let at = (x * states as f32) as usize;
+            (0..states).map(move |state| f32::from(u8::from(state == at)))
+        });
+        let codes = Tensor::from_vec(codes.collect::<Vec<_>>(), (cases, sites * states), &CPU);
+        let scales = ops::uniform(&[1, sites * states], DType::F32, &CPU, &mut rng).unwrap();
+        let codes = codes.unwrap().broadcast_mul(&(scales + 0.5).unwrap()).unwrap();
+        let learner =
+            Learner::new(shape("gaussian-learned:45"), settings(Negative::Exact, 1), &codes);
+        let learner = learner.unwrap();
+        let weights = learner.machine().couplings()[0].weights().to_vec2::<f32>().unwrap();
+        for (i, row) in weights.iter().enumerate() {
+            for (j, weight) in row.iter().enumerate() {
+                assert_eq!(weight.to_bits(), weights[j][i].to_bits(), "seed {seed}: {i}, {j}");
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        learner.save(folder.path().join("machine")).unwrap();
+        Learner::load(folder.path().join("machine")).unwrap();
+    }
+}

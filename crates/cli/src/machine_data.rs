@@ -93,7 +93,7 @@ pub fn configurations(
     standardise: Option<&Standardise>,
     source: &str,
 ) -> Result<Tensor> {
-    check_width(part, units).with_context(|| source.to_owned())?;
+    check_width(part.width(), units).with_context(|| source.to_owned())?;
     ensure!(
         !part.cases.has_missing()?,
         "{source}: values are missing: a Boltzmann machine needs all of them"

@@ -14,21 +14,20 @@ const SLACK: f32 = 1e-3;
 /// What is wrong with a value: its column, what should stand there, what does.
 type Misfit = (usize, String, String);
 
-/// Checks that the cases of `part` are as wide as these units: of Potts units, as long as their sites.
+/// Checks that cases of so many values are as wide as these units: of Potts units, as long as their sites.
 ///
 /// # Errors
 ///
 /// [`Error::Invalid`] for cases of another width.
-pub fn check_width(part: &Examples, units: &Units) -> Result<()> {
-    let (found, wanted) = (part.width(), units.width());
-    if found == wanted {
+pub fn check_width(found: usize, units: &Units) -> Result<()> {
+    if found == units.width() {
         return Ok(());
     }
     let (expected, found) = match units {
         Units::Potts { sites, states } if found.is_multiple_of((*states).max(1)) => {
             (format!("{sites} sites of {states} states"), format!("{} sites", found / states))
         }
-        _ => (format!("{wanted} values a case for {units}"), found.to_string()),
+        _ => (format!("{} values a case for {units}", units.width()), found.to_string()),
     };
     Err(Error::invalid("the data", expected, found))
 }
@@ -42,7 +41,7 @@ pub fn check_width(part: &Examples, units: &Units) -> Result<()> {
 /// [`Error::File`] for the first value that cannot be, naming its case and its place in it, both from 1; [`Error::Invalid`]
 /// for cases of another width.
 pub fn check_units(path_or_name: &str, part: &Examples, units: &Units) -> Result<()> {
-    check_width(part, units)?;
+    check_width(part.width(), units)?;
     let is_range =
         matches!(units, Units::Bernoulli { .. } | Units::Binomial { .. } | Units::Gaussian { .. });
     if is_range {

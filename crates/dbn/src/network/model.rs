@@ -8,7 +8,7 @@ use candle_dbn_data as data;
 use candle_dbn_data::{Binarise, Columns, Known, Missing, Standardise, View};
 use candle_nn::Module;
 use rbm_core::sampling::Imputation;
-use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, rows};
+use rbm_core::{Error, Rbm, Result, Rng, Rows, rows};
 
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
@@ -324,21 +324,7 @@ impl Model {
     ///
     /// [`Error::Invalid`] where they have another number.
     pub fn check_width(&self, found: usize) -> Result<()> {
-        let width = self.dbn.width();
-        if found == width {
-            return Ok(());
-        }
-        let expected = "as the model was trained on";
-        Err(match self.dbn.visible_units() {
-            Units::Potts { sites, states } if found.is_multiple_of(states.max(1)) => {
-                let expected = format!("{sites} sites of {states} states, {expected}");
-                Error::invalid("the data", expected, format!("{} sites", found / states))
-            }
-            _ => {
-                let expected = format!("{width} values a case, {expected}");
-                Error::invalid("the data", expected, found.to_string())
-            }
-        })
+        candle_dbn_data::check_width(found, &self.dbn.visible_units())
     }
 
     /// What the network says `(n, width)` in the values of the data, on the CPU: the way back from [`Model::prepare`].
