@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use super::cpu::{Simd, is_small};
 use super::real::Real;
 
@@ -76,7 +77,7 @@ impl Fours {
         first: usize,
         matrix: &[T],
         (width, at): (usize, usize),
-        table: &mut Vec<T>,
+        table: &mut Aligned<T>,
     ) {
         if N <= TABLE {
             return self.add_within::<T, N>(sums, (N, 0), first, matrix, (width, at), table);
@@ -96,9 +97,9 @@ impl Fours {
         first: usize,
         matrix: &[T],
         (width, at): (usize, usize),
-        table: &mut Vec<T>,
+        table: &mut Aligned<T>,
     ) {
-        table.resize(STRIPE * PATTERNS * N, T::default());
+        table.set_len(STRIPE * PATTERNS * N);
         for (stripe, start) in self.stripes.iter().zip((0..).step_by(STRIPE * FOUR)) {
             let rows = start..self.inner.min(start + STRIPE * FOUR);
             make_sums::<T, N>(&matrix[rows.start * width..rows.end * width], width, at, table);
@@ -286,7 +287,7 @@ mod tests {
             let fours = Fours::of(&x, inner).ok_or("zeros and ones")?;
             assert_eq!(Some(&fours), Fours::of_transposed(&turned, rows).as_ref());
             assert_eq!(fours.rows(), rows);
-            let (mut sums, mut table) = (vec![0.0; (rows - rows / 2) * 8], vec![]);
+            let (mut sums, mut table) = (vec![0.0; (rows - rows / 2) * 8], Aligned::default());
             fours.add_to::<f32, 8>(&mut sums, rows / 2, &w, (width, 2), &mut table);
             let expected: Vec<f32> =
                 (rows / 2..rows).flat_map(|row| known[row * width + 2..][..8].to_vec()).collect();

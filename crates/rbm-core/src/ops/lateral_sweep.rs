@@ -9,6 +9,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, WithDType};
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use super::cpu::{Simd, numbers_of};
 use super::lateral_unit::{Lanes, LateralStates, LateralUnit, UnitColumns, choose};
 use super::product::{Matrix, multiply_alone};
@@ -164,7 +165,7 @@ impl Panel {
 
 /// The columns of W of each panel, side by side in whole pieces.
 struct Packed<T> {
-    weights: Vec<T>,
+    weights: Aligned<T>,
     pitch: usize,
 }
 
@@ -172,7 +173,7 @@ impl<T: Real> Packed<T> {
     fn new(weights: &[T], width: usize, panels: &[Panel]) -> Self {
         let widest = panels.iter().map(|panel| panel.columns.len()).max().unwrap_or(0);
         let pitch = widest.next_multiple_of(PIECE);
-        let mut packed = vec![T::default(); panels.len() * width * pitch];
+        let mut packed = Aligned::zeros(panels.len() * width * pitch);
         let each = packed.par_chunks_mut((width * pitch).max(1)).zip(panels);
         each.for_each(|(packed, Panel { columns, .. })| {
             let rows = weights.chunks_exact(width).zip(packed.chunks_exact_mut(pitch));
@@ -256,7 +257,7 @@ impl<T: Real> Sweep<'_, T> {
         Buffers {
             rows: vec![T::default(); LANES * widest],
             inputs: vec![none; widest],
-            sums: vec![[T::default(); PIECE]; LANES],
+            sums: Aligned::zeros(LANES * PIECE),
             field: vec![none; widest],
             logits: vec![none; states],
             changes: vec![none; self.units.iter().map(|unit| unit.width).max().unwrap_or(0)],
@@ -309,6 +310,7 @@ impl<T: Real> Sweep<'_, T> {
         };
         let (sites, pitch) = (self.units.len(), packed.pitch);
         let weights = &packed.weights[at * self.width * pitch..][..self.width * pitch];
+        let sums = sums.as_chunks_mut::<PIECE>().0;
         let together = (IN_CACHE * sites / self.width).max(1);
         for piece in (0..of).step_by(PIECE) {
             sums.fill([T::default(); PIECE]);
@@ -319,7 +321,7 @@ impl<T: Real> Sweep<'_, T> {
                     add_rows(sums, NonzeroRow { columns, values: &[] }, weights, pitch, piece);
                 }
             }
-            for ((out, sums), beta) in by_rows.chunks_exact_mut(of).zip(&**sums).zip(chains.betas) {
+            for ((out, sums), beta) in by_rows.chunks_exact_mut(of).zip(&*sums).zip(chains.betas) {
                 for (out, sum) in out[piece..].iter_mut().zip(sums) {
                     *out += beta * *sum;
                 }
@@ -436,7 +438,7 @@ struct Buffers<T> {
     /// Bias and inputs of each column.
     inputs: Vec<Lanes<T>>,
     /// A piece of the sums of picked rows for each chain.
-    sums: Vec<[T; PIECE]>,
+    sums: Aligned<T>,
     /// The input of each column from everything else.
     field: Vec<Lanes<T>>,
     logits: Vec<Lanes<T>>,

@@ -11,6 +11,7 @@ pub mod device;
 pub mod reference;
 pub mod tune;
 
+mod aligned;
 mod bernoulli;
 mod categorical;
 mod class_inputs;

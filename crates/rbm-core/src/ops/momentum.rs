@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use super::cpu::{
     Simd, contiguous_mut, has_kernel, has_product, is_small, numbers_of, with_numbers_mut,
 };
@@ -240,7 +241,7 @@ impl<T: Real> Elements<T> {
         let cut = if by_fours { (PORTIONS_OF_FOURS, ROWS_OF_FOURS) } else { (PORTIONS, 1) };
         in_portions(cut, parameter, velocity, width, |start, parameter, velocity| {
             let first = start / width;
-            let (sums, table) = (vec![], vec![]);
+            let (sums, table) = (vec![], Aligned::default());
             let mut rows =
                 ParameterRows { step: self, parameter, velocity, sum, width, first, sums, table };
             Simd::best().run(
@@ -261,7 +262,7 @@ struct ParameterRows<'a, T> {
     first: usize,
     /// What terms by fours add up to in a piece, row by row; empty without any.
     sums: Vec<T>,
-    table: Vec<T>,
+    table: Aligned<T>,
 }
 
 impl<T: Real> ParameterRows<'_, T> {

@@ -13,6 +13,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use super::cpu::{Simd, has_product, with_numbers};
 use super::density::Density;
 use super::fours::Fours;
@@ -172,11 +173,11 @@ impl<T: Copy> SharedColumns<T> {
 #[derive(Default)]
 struct Scratch<T> {
     /// Rows of w, transposed.
-    turned: Vec<T>,
+    turned: Aligned<T>,
     /// What fours add up to in a piece, row by row.
-    sums: Vec<T>,
+    sums: Aligned<T>,
     /// The sums of fours.
-    table: Vec<T>,
+    table: Aligned<T>,
 }
 
 /// A matrix of `rows` rows, `width` wide, made a block of columns at a time: `pass(columns, out, scratch)` must set these in all rows,
@@ -225,7 +226,7 @@ unsafe fn add_block<T: Real>(
     (w, width, offset): (&[T], usize, usize),
     block: Range<usize>,
     out: &SharedColumns<T>,
-    [sums, table]: [&mut Vec<T>; 2],
+    [sums, table]: [&mut Aligned<T>; 2],
 ) {
     struct AddPicked<'a, T> {
         x: &'a Picked<T>,
@@ -233,8 +234,8 @@ unsafe fn add_block<T: Real>(
         width: usize,
         offset: usize,
         out: &'a SharedColumns<T>,
-        sums: &'a mut Vec<T>,
-        table: &'a mut Vec<T>,
+        sums: &'a mut Aligned<T>,
+        table: &'a mut Aligned<T>,
     }
     impl<T: Real> RowPass for AddPicked<'_, T> {
         #[inline(always)]
@@ -250,8 +251,8 @@ unsafe fn add_block<T: Real>(
                     }
                 }
                 Picked::Fours(x) => {
-                    self.sums.clear();
-                    self.sums.resize(x.rows() * N, T::default());
+                    self.sums.set_len(x.rows() * N);
+                    self.sums.fill(T::default());
                     let columns = (self.width, from);
                     x.add_to::<T, N>(self.sums, 0, self.w, columns, self.table);
                     for (row, sums) in self.sums.chunks_exact(N).enumerate() {
@@ -274,7 +275,7 @@ fn gathered_transposed<T: Real>(x: &Picked<T>, w: &[T], m: usize) -> Vec<T> {
     let n = w.len() / m;
     let pass = |block: Range<usize>, out: &SharedColumns<T>, scratch: &mut Scratch<T>| {
         let Scratch { turned, sums, table } = scratch;
-        turned.resize(m * PIECE, T::default());
+        turned.set_len(m * PIECE);
         transpose(&w[block.start * m..block.end * m], m, turned, PIECE);
         // SAFETY: every block is passed once, by one thread, while the matrix is being made.
         unsafe { add_block(x, (&*turned, PIECE, block.start), block, out, [sums, table]) }
