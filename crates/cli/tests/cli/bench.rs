@@ -156,6 +156,17 @@ fn what_makes_no_sense_is_refused() {
     }
     place.dbn("bench --device abacus").failed(&["abacus", "expected auto, cpu"]);
     assert_eq!(place.dbn("bench --method guess").code, Some(2));
+    // What is given and would not be used.
+    for (words, expected) in [
+        ("--shape 4x4 --scale 3", ["--scale", "--data"]),
+        ("--shape 4x4 --labels nowhere", ["--labels", "--data"]),
+        ("--model --binarise none", ["--scale", "--data"]),
+        ("--tune --device cuda", ["--device", "CPU alone"]),
+        ("--model --device cuda", ["--device", "CPU alone"]),
+        ("--data data.csv --limit 3", ["--limit", "unexpected"]),
+    ] {
+        place.dbn(&format!("bench {words}")).misused(&expected);
+    }
 }
 
 #[test]

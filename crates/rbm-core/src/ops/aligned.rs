@@ -30,6 +30,12 @@ impl<T: Copy + Default> Aligned<T> {
         }
         self.len = len;
     }
+
+    /// Is `len` zeros from now on.
+    pub(super) fn set_zeros(&mut self, len: usize) {
+        self.set_len(len);
+        self.fill(T::default());
+    }
 }
 
 impl<T> Deref for Aligned<T> {
@@ -58,8 +64,10 @@ mod tests {
         assert_eq!((numbers.len(), &*doubles), (0, &[0.0; 5][..]));
         for len in [1, 7, 4096, 3, 100_000] {
             numbers.set_len(len);
-            doubles.set_len(len);
             numbers.fill(1.0);
+            doubles.set_zeros(len);
+            assert!(doubles.iter().all(|number| *number == 0.0), "{len}");
+            doubles.fill(1.0);
             assert_eq!((numbers.len(), doubles.len()), (len, len));
             assert_eq!(numbers.as_ptr().align_offset(LINE), 0, "{len}");
             assert_eq!(doubles.as_ptr().align_offset(LINE), 0, "{len}");

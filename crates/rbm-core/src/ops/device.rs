@@ -2,6 +2,8 @@
 //!
 //! How many threads tensor operations use.
 
+use std::ffi::OsStr;
+
 use candle_core::{DType, Device, Tensor};
 
 use super::processor::Processor;
@@ -68,7 +70,7 @@ const NAMES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 /// More are a mistake.
 const MAX_THREADS: usize = 1024;
 
-/// Fixes the numbers of threads for this process, where the user has not: call it first thing in `main`.
+/// Fixes the numbers of threads for this process, where the user has not, or to 0: call it first thing in `main`.
 ///
 /// candle asks for the thread count at every matrix product, and without `RAYON_NUM_THREADS` the answer is read anew
 /// from `/proc/cpuinfo` each time, which costs a small machine more than its products: it is set to the number of cores
@@ -88,7 +90,7 @@ const MAX_THREADS: usize = 1024;
 pub fn settle() -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     for (name, threads) in NAMES.into_iter().zip([cores, 1]) {
-        if std::env::var_os(name).is_none() && is_single_threaded() {
+        if is_left_open(std::env::var_os(name).as_deref()) && is_single_threaded() {
             // SAFETY: no other thread exists that could read the environment at the same time; just checked.
             unsafe { std::env::set_var(name, threads.to_string()) };
         }
@@ -104,6 +106,7 @@ pub fn settle() -> Result<()> {
     }
     // A pool of this thread alone would leave what other threads ask of it undone for ever.
     let threads = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok());
+    let threads = threads.filter(|threads| *threads > 0);
     if threads.unwrap_or(cores) > 1 {
         // It fails where the pool exists already; then it stays as it is.
         let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
@@ -111,6 +114,24 @@ pub fn settle() -> Result<()> {
     Ok(())
 }
 
+/// Whether a number of threads is not set, or to 0, which is "as many as there are" to rayon and is not kept by candle either.
+fn is_left_open(threads: Option<&OsStr>) -> bool {
+    threads.is_none_or(|threads| threads == "0")
+}
+
 fn is_single_threaded() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a 0 that is left as it stands: candle would read the number of cores anew at every product.
+    #[test]
+    fn no_number_and_zero_leave_the_number_open() {
+        let open = [None, Some("0")].map(|threads| is_left_open(threads.map(OsStr::new)));
+        let set = ["1", "2", "00x", ""].map(|threads| is_left_open(Some(OsStr::new(threads))));
+        assert_eq!((open, set), ([true; 2], [false; 4]));
+    }
 }

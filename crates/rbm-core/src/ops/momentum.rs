@@ -241,7 +241,7 @@ impl<T: Real> Elements<T> {
         let cut = if by_fours { (PORTIONS_OF_FOURS, ROWS_OF_FOURS) } else { (PORTIONS, 1) };
         in_portions(cut, parameter, velocity, width, |start, parameter, velocity| {
             let first = start / width;
-            let (sums, table) = (vec![], Aligned::default());
+            let (sums, table) = (Aligned::default(), Aligned::default());
             let mut rows =
                 ParameterRows { step: self, parameter, velocity, sum, width, first, sums, table };
             Simd::best().run(
@@ -261,7 +261,7 @@ struct ParameterRows<'a, T> {
     width: usize,
     first: usize,
     /// What terms by fours add up to in a piece, row by row; empty without any.
-    sums: Vec<T>,
+    sums: Aligned<T>,
     table: Aligned<T>,
 }
 
@@ -271,13 +271,14 @@ impl<T: Real> ParameterRows<'_, T> {
     fn add_fours<const N: usize>(&mut self, at: usize) -> Option<T> {
         let rows = self.parameter.len() / self.width;
         let mut scale = None;
-        self.sums.clear();
         for Summand { x, y, scale: next } in self.sum {
             let Picked::Fours(x) = x else { continue };
-            self.sums.resize(rows * N, T::default());
-            if let Some(scale) = scale {
-                let ratio = scale / *next;
-                self.sums.iter_mut().for_each(|sum| *sum *= ratio);
+            match scale {
+                None => self.sums.set_zeros(rows * N),
+                Some(scale) => {
+                    let ratio = scale / *next;
+                    self.sums.iter_mut().for_each(|sum| *sum *= ratio);
+                }
             }
             x.add_to::<T, N>(&mut self.sums, self.first, y, (self.width, at), &mut self.table);
             scale = Some(*next);

@@ -251,8 +251,7 @@ unsafe fn add_block<T: Real>(
                     }
                 }
                 Picked::Fours(x) => {
-                    self.sums.set_len(x.rows() * N);
-                    self.sums.fill(T::default());
+                    self.sums.set_zeros(x.rows() * N);
                     let columns = (self.width, from);
                     x.add_to::<T, N>(self.sums, 0, self.w, columns, self.table);
                     for (row, sums) in self.sums.chunks_exact(N).enumerate() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
+use candle_dbn::data::ReadOptions;
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::ops::Yardstick;
 use rbm_core::ops::tune::Choosing;
@@ -21,7 +22,7 @@ use self::machines::MachineLine;
 use self::plan::{BenchData, BenchRow, RowOptions, Task};
 use self::tune::Tuning;
 use self::workloads::{Densities, Times};
-use crate::inputs::{self, DataOptions, Where};
+use crate::inputs::{self, Where};
 use crate::output::{self, grouped};
 use crate::{interrupt, progress};
 
@@ -39,7 +40,7 @@ pub struct Bench {
     #[arg(long, value_name = "FOLDER|FILE", help_heading = "Data")]
     pub data: Option<String>,
     #[command(flatten)]
-    pub data_options: DataOptions,
+    pub read: ReadOptions,
     /// Measure sweeps of general machines instead: attempted draws of units in a nanosecond, on the CPU
     #[arg(long, conflicts_with_all = ["data", "shape", "batch", "method", "steps", "full", "warm_updates"])]
     pub model: bool,
@@ -71,6 +72,11 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
         seconds > 0.0 && seconds <= MAX_SECONDS,
         "--seconds: expected a number above 0 and at most {MAX_SECONDS}, found {seconds}"
     );
+    let has_read = args.data.is_none() && args.read != ReadOptions::default();
+    output::refuse(&[("--scale, --labels and the like", has_read)], "expected with --data")?;
+    let is_elsewhere = !matches!(args.place.device.as_str(), "auto" | "cpu");
+    let has_device = (args.model || args.tune) && is_elsewhere;
+    output::refuse(&[("--device", has_device)], "--model and --tune measure the CPU alone")?;
     if args.model {
         return run_machines(args, bars);
     }
@@ -79,7 +85,7 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     }
     let rows = plan::rows(&args.rows)?;
     let devices = devices(&args.place.device)?;
-    let data = args.data.as_deref().map(|source| (source, &args.data_options.read));
+    let data = args.data.as_deref().map(|source| (source, &args.read));
     let warm = devices.iter().map(|device| Fixtures::new(data, args.warm_updates, device));
     let mut warm = warm.collect::<Result<Vec<_>>>()?;
     check_width(args, &rows, &warm)?;
