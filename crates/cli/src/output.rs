@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width,
 };
@@ -66,14 +66,31 @@ pub fn check_free(paths: &[impl AsRef<Path>], force: bool) -> Result<()> {
     }
 }
 
-/// Errors where a folder is to be and something else is.
+/// How names of files end that commands write into folders.
+const FILES: [&str; 8] = ["csv", "fasta", "gif", "json", "npy", "png", "safetensors", "txt"];
+
+/// Errors where a folder is to be and something else is, or a new one would have the name of a file.
 pub fn check_folder(path: &Path) -> Result<()> {
-    match path.exists() && !path.is_dir() {
-        true => {
-            bail!("{}: expected a folder, or a name that is free, found a file", path.display())
-        }
-        false => Ok(()),
+    if path.exists() && !path.is_dir() {
+        bail!("{}: expected a folder, or a name that is free, found a file", path.display());
     }
+    check_folder_name(path)
+}
+
+/// Errors where a new folder would have the name of a file.
+pub fn check_folder_name(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if FILES.contains(&ending) {
+        let error = anyhow!(
+            "{}: expected a folder, in which files are written, found the name of a file (.{ending})",
+            path.display()
+        );
+        return Err(Usage::of(error));
+    }
+    Ok(())
 }
 
 /// Errors unless there are folders for these files.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use candle_dbn::hub::{ModelBundle, PushOptions, Pushed, Reference, Snapshot};
 use candle_dbn::store::run::RUNS;
 use indicatif::{DecimalBytes, MultiProgress};
@@ -121,6 +121,9 @@ pub fn push(args: &Push, bars: &MultiProgress) -> Result<()> {
     } else if beliefs::is_learned(&args.run) {
         output::refuse(&of_networks, "expected of a network, found a belief net")?;
         LearnedBelief::open(&args.run)?.keep_config()?;
+    } else {
+        let name = args.run.display();
+        ensure!(args.run.is_dir(), "{name}: expected the folder of a model, found none");
     }
     let bundle = match &args.layers {
         Some(layers) => ModelBundle::of_first_layers(&args.run, &reference, layers.end)?,

@@ -55,6 +55,7 @@ fn what_cannot_be_annealed_is_refused() {
     place
         .dbn("anneal pmj:4x4:seed=1 --out both.npy --out c.png")
         .failed_in_the_end(&["both.npy", "--force"]);
+    place.dbn("anneal pmj:4x4:seed=1 --exact --target -3").misused(&["--target"]);
     place.dbn("anneal pmj:4x4:seed=1 --exact --seed 3").misused(&["--seed"]);
     // A search that ends at its first success knows no share of them.
     let said =
@@ -85,4 +86,28 @@ fn energies_are_counted_in_double_precision() {
     place.write("small.json", &problem.replace("00000000", "").replace("00000001", ""));
     let said = place.dbn("anneal small.json --reads 20").done();
     assert!(!said.err.contains("single precision"), "{}", said.err);
+}
+
+/// Catches a target that is not the lowest energy there is, and a search that the count has taken the place of.
+#[test]
+fn what_is_counted_is_the_target_of_a_search() {
+    let place = Place::new();
+    place.write("field.uai", "MARKOV\n2\n2 2\n1\n2 0 1\n\n4\n1 5 2 3\n");
+    for (model, ground_states) in [("pmj:6x6:seed=1", None), ("field.uai", Some(1.0))] {
+        let json = |words: &str| -> serde_json::Value {
+            let said = place.dbn(&format!("anneal {model} --exact --json {words}")).done();
+            serde_json::from_str(&said.out).unwrap()
+        };
+        let (counted, found) = (json(""), json("--sweeps 200 --reads 50"));
+        assert!(counted["hits"].is_null(), "{counted}");
+        assert_eq!(found["target"], counted["energy"]);
+        assert_eq!(found["ground_states"], counted["ground_states"]);
+        assert_eq!(found["is_target_known"], true);
+        assert!(found["hits"].as_u64().unwrap() > 0, "{found}");
+        if let Some(count) = ground_states {
+            assert_eq!(counted["ground_states"], count);
+        }
+        let table = place.dbn(&format!("anneal {model} --exact --reads 50")).done().out;
+        assert!(table.contains("(exact, of "), "{table}");
+    }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::common::{Place, idx, npy};
+use crate::common::{Place, answer, idx, npy};
 
 /// The rows without options, by name.
-const ROWS: [&str; 14] = [
+const ROWS: [&str; 18] = [
     "cd-1 784x500 b100",
     "pcd-1 784x500 b100",
     "pcd-10 784x500 b100",
@@ -17,11 +17,15 @@ const ROWS: [&str; 14] = [
     "cd-1 500x2000 b100",
     "pcd-1 64x100 b10",
     "pcd-1 784x16 b10",
-    "pcd-1 1113x100 b100 potts",
+    "pcd-1 potts 53x21-100 b100",
     "fine-tune 784x500x500x2000x10 b100",
     "fine-tune 784x500x500x2000x10 b100 dropout",
+    "fine-tune 784x500x500x2000x10 b100 adversarial",
+    "fine-tune 784x500x500x2000x10 b100 virtual",
     "embed 784x500x500x2000 b1000",
-    "anneal 784x500 b100",
+    "ais-50 784x500 b100",
+    "tempering-10 784x500 b100",
+    "mean-field-10 784x500x500 b100",
 ];
 
 fn bench(place: &Place, words: &str) -> Value {
@@ -135,7 +139,7 @@ fn real_cases_are_thresholded() {
 fn what_makes_no_sense_is_refused() {
     let place = Place::new();
     place.write("grey.npy", npy(&[vec![0.0, 200.0], vec![1.0, 2.0]]));
-    let cases: [(&str, &[&str]); 14] = [
+    let misused: [(&str, &[&str]); 13] = [
         ("--shape 784", &["--shape", "784x500", "\"784\""]),
         ("--shape 784x", &["--shape", "\"784x\""]),
         ("--shape 0x5", &["--shape", "\"0x5\""]),
@@ -147,6 +151,13 @@ fn what_makes_no_sense_is_refused() {
         ("--seconds 0", &["--seconds", "above 0", "found 0"]),
         ("--seconds nan", &["--seconds", "NaN"]),
         ("--full --batch 5", &["--full", "--batch"]),
+        ("--shape -5x5", &["--shape", "\"-5x5\""]),
+        ("--tune --batch 0", &["--batch", "1 to", "found 0"]),
+    ];
+    for (words, expected) in misused {
+        place.dbn(&format!("bench {words}")).misused(expected);
+    }
+    let cases: [(&str, &[&str]); 3] = [
         ("--data nowhere", &["nowhere", "no file or folder"]),
         ("--data data.csv --shape 20x5", &["data.csv", "(20)", "found 16"]),
         ("--data grey.npy --shape 2x5", &["grey.npy", "case 1, value 2", "[0, 1]", "200"]),
@@ -195,5 +206,58 @@ fn the_ways_to_a_product_are_timed_beside_what_is_chosen() {
         let known = ["dense", "rows", "fours"];
         assert!(chosen.iter().all(|way| known.contains(&way.as_str().unwrap())), "{row}");
         assert!(row["loss"].as_f64().unwrap() >= 0.0, "{row}");
+        let quickest = row["quickest"].as_array().unwrap();
+        for ((at, chosen), quickest) in chosen.iter().enumerate().zip(quickest) {
+            let ratio = |way: &Value| match way.as_str().unwrap() {
+                "dense" => 1.0,
+                way => row[format!("by_{way}")][at].as_f64().unwrap(),
+            };
+            assert!(ratio(quickest) <= ratio(chosen), "{row}");
+        }
+    }
+    let features = &report["features"];
+    assert!(features["vector_bytes"].as_u64().unwrap() >= 16, "{features}");
+    let table = Place::new().dbn("bench --tune --batch 10 --seconds 0.01").done();
+    for word in ["10 cases", "vectors of", "second-level cache", "DBN_CPU", "vW 784x500"] {
+        assert!(table.out.contains(word), "{word:?} is missing in {}", table.out);
+    }
+}
+
+/// Catches a row whose sweeps or whose measure are not counted, and a ratio of something else.
+#[test]
+fn sweeps_of_general_machines_stand_beside_what_they_must_do() {
+    let place = Place::new();
+    let answer = place.dbn("bench --model --seconds 0.05 --json").done();
+    let report: Value = serde_json::from_str(&answer.out).unwrap();
+    let lines = report["rows"].as_array().unwrap();
+    let beside: Vec<_> = lines.iter().map(|line| line["beside"].as_str().unwrap()).collect();
+    assert_eq!(beside, ["copy", "copy", "product", "product"]);
+    for line in lines {
+        let draws = number(line, "units") * number(line, "chains");
+        let rate = draws / (1e6 * number(line, "ms_per_sweep"));
+        assert!((rate / number(line, "flips_per_ns") - 1.0).abs() < 1e-6, "{line}");
+        assert!(number(line, "beside_ms") > 0.0 && number(line, "ratio") > 0.0, "{line}");
+    }
+    let table = place.dbn("bench --model --seconds 0.05").done();
+    for word in ["ising-256", "potts-rf00379", "flips/ns", "beside", "product"] {
+        assert!(table.out.contains(word), "{word:?} is missing in {}", table.out);
+    }
+}
+
+/// Catches a kind of processor whose ways to products or steps are wrong somewhere in a whole training.
+#[test]
+fn a_training_by_the_choices_of_every_kind_of_processor_ends_at_the_same_error() {
+    let place = Place::new();
+    let error = |kind: &str| -> f64 {
+        let words = format!("train digits --out {kind} --no-pictures --set layers.*.epochs=5");
+        answer(place.command(&words).env("DBN_CPU", kind)).done();
+        let results = place.json(&format!("{kind}/results.json"));
+        let numbers = results["measured"][0]["numbers"].as_array().unwrap().clone();
+        let error = numbers.iter().find(|number| number["name"] == "error rate");
+        error.unwrap_or_else(|| panic!("{results}"))["value"].as_f64().unwrap()
+    };
+    for kind in ["sapphire-rapids", "zen4", "zen3", "portable"] {
+        let error = error(kind);
+        assert!((0.5..5.0).contains(&error), "{kind}: {error} %");
     }
 }

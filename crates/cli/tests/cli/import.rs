@@ -34,7 +34,7 @@ fn an_imported_model_is_one_of_ours() {
     place.dbn("embed models/stack cases.npy --out f.npy").done();
     assert_near(&read_npy(&place.read("f.npy")).1, features);
     place.dbn("inspect models/stack").done();
-    place.dbn("sample models/stack --count 4 --out s.png").done();
+    place.dbn("sample models/stack --count 4 --out s").done();
 
     place.dbn("import sklearn.npz --out models/sk").done();
     let evaluated = place.dbn("evaluate models/sk cases.npy --likelihood --json").done();

@@ -52,6 +52,8 @@ pub enum Mark {
     Line,
     /// Points joined by a thin line, with their errors.
     Points,
+    /// Points with their errors, beside the line that they are measured against.
+    Measured,
     /// A dot at each point.
     Dots,
     /// A dot at each pair of what both axes count: their scales are the same.
@@ -263,8 +265,10 @@ impl Plot {
                 chart.draw_series(points.iter().map(|at| Circle::new(*at, 3, colour.filled())))?
             }
             Mark::Line => chart.draw_series([line(&points, 2)])?,
-            Mark::Points => {
-                chart.draw_series([line(&points, 1)])?;
+            Mark::Points | Mark::Measured => {
+                if series.mark == Mark::Points {
+                    chart.draw_series([line(&points, 1)])?;
+                }
                 let errors = series.errors.iter().zip(&points).map(|(error, (x, y))| {
                     PathElement::new(vec![(*x, y - error), (*x, y + error)], colour.stroke_width(2))
                 });
@@ -379,7 +383,7 @@ fn draw_legend(area: &Area, rows: &[Vec<LegendEntry>]) -> DrawResult {
         let mut x = LEGEND_LEFT as i32;
         for (name, mark, colour) in entries {
             match mark {
-                Mark::Dots | Mark::Pairs => {
+                Mark::Dots | Mark::Pairs | Mark::Measured => {
                     area.draw(&Circle::new((x + 14, y), 5, colour.filled()))?
                 }
                 Mark::Steps => area.draw(&Rectangle::new(

@@ -9,7 +9,6 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Boltzmann;
-use crate::model::after_zeros;
 use crate::ops::device::to_host;
 use crate::sampling::{Clamped, Kernel};
 use crate::units::{States, Support, Tail};
@@ -200,7 +199,7 @@ pub fn best_mean_field(
 }
 
 /// The means of the hidden units of the rest, `(rows, rest − observed)`, given the inputs of the last colour `(rows, last)` and how the rest is
-/// `(rows, rest)`: one iteration of mean field.
+/// `(rows, rest)`: one iteration of mean field. Without couplings within the rest the latter is not looked at.
 ///
 /// # Errors
 ///
@@ -215,9 +214,7 @@ pub fn mean_field_step(
     if let Some(within) = machine.inputs_within(rest)? {
         inputs = (inputs + hidden_of(observed, &within)?)?;
     }
-    // Inputs of observed units do not matter.
-    let means = machine.rest().mean(&after_zeros(observed, &inputs)?)?;
-    hidden_of(observed, &means.detach())
+    Ok(machine.rest().mean_from(observed, &inputs)?.detach())
 }
 
 /// Means of the hidden units of the rest that begin as `hidden`. Units that are coupled with each other move together: they would oscillate if they did not keep
@@ -230,23 +227,26 @@ fn iterate(
     tolerance: f64,
 ) -> Result<(Phase, usize)> {
     let observed = data.observed()?;
-    let mut kept = if machine.has_interaction() { DAMPING } else { 0.0 };
+    let interacts = machine.has_interaction();
+    let mut kept = if interacts { DAMPING } else { 0.0 };
     let share = 1.0 - observed as f64 / machine.rest().units().width() as f64;
     let last_inputs_at = |hidden: &Tensor| -> Result<Tensor> {
         Ok((&data.last_inputs + machine.last_inputs_of(observed, hidden)?.detach())?)
     };
     let rest_at = |hidden: &Tensor| Tensor::cat(&[&data.cases, hidden], 1);
-    let (mut rest, mut last_inputs) = (rest_at(&hidden)?, last_inputs_at(&hidden)?);
+    // All of the rest is asked for where it has couplings within itself, and in the end.
+    let mut last_inputs = last_inputs_at(&hidden)?;
     let (mut taken, mut before) = (0, f64::INFINITY);
     while taken < steps.max(1) {
         taken += 1;
-        let mut new = mean_field_step(machine, observed, &rest, &last_inputs)?;
+        let rest = if interacts { &rest_at(&hidden)? } else { &data.cases };
+        let mut new = mean_field_step(machine, observed, rest, &last_inputs)?;
         if kept > 0.0 {
             new = ((&hidden * kept)? + (new * (1.0 - kept))?)?;
         }
         let change = to_host(&(&new - &hidden)?.abs()?.mean_all()?)?.to_scalar::<f64>()? * share;
         hidden = new;
-        (rest, last_inputs) = (rest_at(&hidden)?, last_inputs_at(&hidden)?);
+        last_inputs = last_inputs_at(&hidden)?;
         if change <= tolerance {
             break;
         }
@@ -255,7 +255,8 @@ fn iterate(
         }
         before = change;
     }
-    Ok((Phase { visible: rest, hidden_inputs: last_inputs, log_weights: None }, taken))
+    let phase = Phase { visible: rest_at(&hidden)?, hidden_inputs: last_inputs, log_weights: None };
+    Ok((phase, taken))
 }
 
 /// Lower bounds of log Σ exp(−E) over all hidden units, one for each row of `phase`, nats: ⟨−E⟩ + H under independent hidden units with these

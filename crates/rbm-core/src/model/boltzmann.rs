@@ -273,7 +273,7 @@ pub(super) fn keep_held(x: &Tensor, drawn: &Tensor, free: &Tensor) -> Result<Ten
 }
 
 /// `part` with `count` columns of zeros before it.
-pub(crate) fn after_zeros(count: usize, part: &Tensor) -> Result<Tensor> {
+pub(super) fn after_zeros(count: usize, part: &Tensor) -> Result<Tensor> {
     let none = Tensor::zeros((part.dim(0)?, count), part.dtype(), part.device())?;
     Ok(Tensor::cat(&[&none, part], 1)?)
 }

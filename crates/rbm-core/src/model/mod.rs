@@ -15,7 +15,6 @@ mod rbm;
 pub mod spectrum;
 
 pub use binary_graph::BinaryGraph;
-pub(crate) use boltzmann::after_zeros;
 pub use boltzmann::{Boltzmann, Tempered};
 pub use class_rbm::{ClassRbm, PairwiseStatistics, join_labels, pairwise_cgf, pairwise_statistics};
 pub use cliques::Cliques;

@@ -20,6 +20,9 @@ const PATTERNS: usize = 1 << FOUR;
 /// Fours whose sums are in the cache together.
 const STRIPE: usize = 32;
 
+/// Sums of all patterns of a stripe.
+const LINES: usize = STRIPE * PATTERNS;
+
 /// Columns of the sums that are in the cache together.
 const TABLE: usize = 32;
 
@@ -99,16 +102,26 @@ impl Fours {
         (width, at): (usize, usize),
         table: &mut Aligned<T>,
     ) {
-        table.set_len(STRIPE * PATTERNS * N);
+        table.set_len(LINES * N);
         for (stripe, start) in self.stripes.iter().zip((0..).step_by(STRIPE * FOUR)) {
             let rows = start..self.inner.min(start + STRIPE * FOUR);
             make_sums::<T, N>(&matrix[rows.start * width..rows.end * width], width, at, table);
-            let (lines, _) = table.as_chunks::<N>();
+            let Some(lines) = table.as_chunks::<N>().0.first_chunk::<LINES>() else { return };
+            // There are no more lines than that; with a mask the compiler knows it too.
+            let line = |number: u16| &lines[usize::from(number) % LINES];
             for (row, sums) in (first..).zip(sums.chunks_exact_mut(pitch)) {
                 let mut added = [T::default(); N];
                 added.copy_from_slice(&sums[from..from + N]);
-                for &line in stripe.row(row) {
-                    let line = &lines[usize::from(line)];
+                // Two lines at a time: one addition less waits for the last.
+                let (pairs, single) = stripe.row(row).as_chunks::<2>();
+                for &[one, other] in pairs {
+                    let (one, other) = (line(one), line(other));
+                    for i in 0..N {
+                        added[i] += one[i] + other[i];
+                    }
+                }
+                for &single in single {
+                    let line = line(single);
                     for i in 0..N {
                         added[i] += line[i];
                     }

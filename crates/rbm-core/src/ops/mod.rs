@@ -60,7 +60,7 @@ pub(crate) use lateral_unit::{LateralStates, LateralUnit};
 pub use low_rank::outer_sum;
 pub use momentum::momentum_step;
 pub use outer::{Ascent, Outer, Penalty};
-pub use processor::{Processor, Way};
+pub use processor::{Features, Processor, Way};
 pub use product::{product, product_transposed};
 pub use random::{normal, uniform};
 pub use reduce::{add_bias, interpolate_inputs, sum_rows, sum_within_rows};

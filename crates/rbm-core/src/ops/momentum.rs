@@ -154,7 +154,9 @@ fn picked<T: Real>(
         let width = y.len() * rows / x.len().max(1);
         let named = ways.and_then(|ways| ways.get(number)).copied();
         let way = |density| {
-            named.unwrap_or_else(|| Processor::here().way_of_outer((rows, width), density))
+            named.unwrap_or_else(|| {
+                Processor::here().way_of_outer((x.len() / rows.max(1), rows, width), density)
+            })
         };
         if way(Density::NONE) == Way::Dense {
             return None;

@@ -3,7 +3,10 @@
 //! The choice is a function of shapes, of how much is zero, and of the kind of processor. It is never a timing, so a kind of processor
 //! gives the same bits at every run. `DBN_CPU` in the environment names another kind.
 
+use std::fmt;
 use std::sync::OnceLock;
+
+use serde::Serialize;
 
 use super::density::Density;
 use super::fours::FOUR;
@@ -27,11 +30,11 @@ impl Way {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Dense, Self::Rows, Self::Fours];
 
-    /// The one that costs least; `fours` holds only for zeros and ones.
-    fn cheapest(dense: f64, rows: f64, fours: f64, density: Density) -> Self {
-        if density.are_bits && fours < rows.min(dense) {
+    /// The one that costs least, where `rows` and `fours` are shares of what the dense one costs; the latter holds only for zeros and ones.
+    fn cheapest(rows: f64, fours: f64, density: Density) -> Self {
+        if density.are_bits && fours < rows.min(1.0) {
             Self::Fours
-        } else if rows < dense {
+        } else if rows < 1.0 {
             Self::Rows
         } else {
             Self::Dense
@@ -69,12 +72,9 @@ pub struct Processor {
     pub four_outer: f64,
     /// What the step's pass over W costs beside its dense outer product, as a share of that.
     pub pass: f64,
-    /// What a dense product costs before its first element, in multiplications: sharing it among threads.
-    pub start: f64,
+    /// What a row of W costs there before its first case, in multiplications.
+    pub row_outer: f64,
 }
-
-/// Multiplications from which on a dense product is shared among threads: as `gemm` has it.
-const SHARED: f64 = 48.0 * 48.0 * 256.0;
 
 /// The most rows whose columns, a block at a time, lie in a first-level cache of 32 KiB.
 const NEAR: usize = 128;
@@ -85,19 +85,19 @@ pub(super) const ROWS_OF_FOURS: usize = 196;
 /// Zen 4, and whatever else has AVX-512 or AVX2 and a second-level cache of a megabyte.
 const ZEN4: Processor = Processor {
     name: "zen4",
-    find: 27.0,
-    pick: 2.3,
-    pick_transposed: 2.1,
-    near: 1.0,
-    transpose: 9.0,
-    table: 15.0,
-    four: 1.8,
-    find_outer: 60.0,
-    pick_outer: 1.87,
-    table_outer: 0.13,
-    four_outer: 1.8,
+    find: 26.0,
+    pick: 2.75,
+    pick_transposed: 2.25,
+    near: 0.5,
+    transpose: 10.0,
+    table: 16.0,
+    four: 1.24,
+    find_outer: 43.0,
+    pick_outer: 1.47,
+    table_outer: 0.043,
+    four_outer: 1.67,
     pass: 0.2,
-    start: 3e6,
+    row_outer: 300.0,
 };
 
 impl Processor {
@@ -117,7 +117,7 @@ impl Processor {
             table_outer: 0.2,
             four_outer: 2.3,
             pass: 0.2,
-            start: 0.0,
+            row_outer: 0.0,
         },
         ZEN4,
         Self {
@@ -134,7 +134,7 @@ impl Processor {
             table_outer: 0.2,
             four_outer: 2.4,
             pass: 0.2,
-            start: 0.0,
+            row_outer: 0.0,
         },
         Self { name: "portable", transpose: 20.0, ..ZEN4 },
     ];
@@ -143,7 +143,12 @@ impl Processor {
     /// [`settle`](super::device::settle): a name that there is not is passed over here.
     pub fn here() -> &'static Self {
         static HERE: OnceLock<Processor> = OnceLock::new();
-        HERE.get_or_init(|| Self::named_in_environment().ok().flatten().unwrap_or_else(Self::found))
+        HERE.get_or_init(|| {
+            Self::named_in_environment()
+                .ok()
+                .flatten()
+                .unwrap_or_else(|| Self::of(&Features::here()))
+        })
     }
 
     /// The kind of that name.
@@ -169,11 +174,12 @@ impl Processor {
         name.map(|name| Self::named(&name.to_string_lossy())).transpose()
     }
 
-    /// By vector width and second-level cache: what rows are picked from is what lies there.
-    fn found() -> Self {
+    /// By vector width, second-level cache, from which rows are picked, and maker: with vectors of 64 bytes Intel's dense products are quicker.
+    fn of(features: &Features) -> Self {
         let [sapphire_rapids, zen4, zen3, portable] = Self::KINDS;
-        match (vector_bytes(), second_level_cache()) {
+        match (features.vector_bytes, features.second_level_cache) {
             (64.., Some(2_000_000..)) => sapphire_rapids,
+            (64.., _) if features.maker.as_deref() == Some(INTEL) => sapphire_rapids,
             (64.., _) | (32.., Some(1_000_000..)) => zen4,
             (32.., _) => zen3,
             _ => portable,
@@ -196,24 +202,68 @@ impl Processor {
         let before = self.find / width + transpose / rows;
         let by_rows = before + pick * density.elements;
         let by_fours = before + self.table / rows + self.four * density.fours / FOUR as f64;
-        Way::cheapest(self.dense(shape), by_rows, by_fours, density)
+        Way::cheapest(by_rows, by_fours, density)
     }
 
-    /// How a step along xᵀy of a parameter `(rows, width)` is made.
-    pub(super) fn way_of_outer(&self, (rows, width): (usize, usize), density: Density) -> Way {
-        let before = self.find_outer / width as f64 + self.pass;
+    /// How a step along xᵀy of a parameter is made, in `(cases, rows, width)`.
+    pub(super) fn way_of_outer(
+        &self,
+        (cases, rows, width): (usize, usize, usize),
+        density: Density,
+    ) -> Way {
+        let row = self.row_outer / (cases as f64 * width as f64);
+        let before = self.find_outer / width as f64 + self.pass + row;
         let by_rows = before + self.pick_outer * density.elements;
         // Sums are made anew for every portion of rows, however few they are.
         let table = self.table_outer * ROWS_OF_FOURS as f64 / rows.clamp(1, ROWS_OF_FOURS) as f64;
         let by_fours = before + table + self.four_outer * density.fours / FOUR as f64;
-        Way::cheapest(1.0, by_rows, by_fours, density)
+        Way::cheapest(by_rows, by_fours, density)
     }
+}
 
-    /// What the dense product costs, as a share of its multiplications alone.
-    fn dense(&self, (rows, inner, width): (usize, usize, usize)) -> f64 {
-        let multiplications = rows as f64 * inner as f64 * width as f64;
-        if multiplications < SHARED { 1.0 } else { 1.0 + self.start / multiplications }
+/// How Intel's processors name their maker.
+const INTEL: &str = "GenuineIntel";
+
+/// What decides which kind a processor is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Features {
+    /// Who made it, as it names them, where it does.
+    pub maker: Option<String>,
+    /// Bytes of the widest vectors, as the dense product has them; 16 where nothing more is known.
+    pub vector_bytes: usize,
+    /// Bytes of the second-level cache of a core, where the processor says so.
+    pub second_level_cache: Option<usize>,
+}
+
+impl Features {
+    /// Those of the processor at hand.
+    pub fn here() -> Self {
+        let (vector_bytes, second_level_cache) = (vector_bytes(), second_level_cache());
+        Self { maker: maker(), vector_bytes, second_level_cache }
     }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(maker) = &self.maker {
+            write!(f, "{maker}, ")?;
+        }
+        write!(f, "vectors of {} bytes, ", self.vector_bytes)?;
+        match self.second_level_cache {
+            Some(bytes) => write!(f, "{} KiB of second-level cache a core", bytes / 1024),
+            None => write!(f, "second-level cache unknown"),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn maker() -> Option<String> {
+    raw_cpuid::CpuId::new().get_vendor_info().map(|info| info.as_str().to_owned())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn maker() -> Option<String> {
+    None
 }
 
 /// Bytes of the widest vectors, as the dense product has them; 16 where nothing more is known.
@@ -255,7 +305,7 @@ mod tests {
                 [
                     product((100, 784, 500), false),
                     product((100, 500, 784), true),
-                    kind.way_of_outer((784, 500), density),
+                    kind.way_of_outer((100, 784, 500), density),
                 ]
             };
             assert_eq!(ways(of(0.05, true)), [Way::Rows; 3], "{}", kind.name);
@@ -265,7 +315,7 @@ mod tests {
             assert_eq!(near == Way::Rows, kind.near < 1.0, "{}", kind.name);
             assert_eq!(ways(of(0.1, false)), [Way::Rows; 3], "{}", kind.name);
             assert_eq!(ways(of(0.5, false)), [Way::Dense; 3], "{}", kind.name);
-            assert_ne!(kind.way_of_outer((16, 500), of(0.3, true)), Way::Fours);
+            assert_ne!(kind.way_of_outer((100, 16, 500), of(0.3, true)), Way::Fours);
             let small = kind.way_of_product((10, 784, 16), false, of(0.0, true));
             assert_eq!(small, Way::Dense);
             assert_eq!(kind.way_of_product((1, 500, 784), true, of(0.0, true)), Way::Dense);
@@ -277,8 +327,28 @@ mod tests {
     }
 
     #[test]
+    fn kinds_follow_from_features() {
+        let kind = |maker: Option<&str>, vector_bytes, second_level_cache| {
+            let maker = maker.map(str::to_owned);
+            Processor::of(&Features { maker, vector_bytes, second_level_cache }).name
+        };
+        let (amd, intel) = (Some("AuthenticAMD"), Some(INTEL));
+        assert_eq!(kind(intel, 64, Some(2 << 20)), "sapphire-rapids");
+        assert_eq!(kind(intel, 64, Some(1280 << 10)), "sapphire-rapids");
+        assert_eq!(kind(amd, 64, Some(1 << 20)), "zen4");
+        assert_eq!(kind(intel, 32, Some(1280 << 10)), "zen4");
+        assert_eq!(kind(amd, 32, Some(512 << 10)), "zen3");
+        assert_eq!(kind(intel, 32, None), "zen3");
+        assert_eq!(kind(None, 16, None), "portable");
+        let features =
+            Features { maker: None, vector_bytes: 32, second_level_cache: Some(1 << 19) };
+        let text = "vectors of 32 bytes, 512 KiB of second-level cache a core";
+        assert_eq!(features.to_string(), text);
+    }
+
+    #[test]
     fn the_processor_at_hand_is_one_of_them() {
-        assert!(Processor::KINDS.contains(&Processor::found()));
+        assert!(Processor::KINDS.contains(&Processor::of(&Features::here())));
         if let Some(bytes) = second_level_cache() {
             assert!((1 << 16..1 << 28).contains(&bytes), "{bytes}");
         }

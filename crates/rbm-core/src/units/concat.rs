@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Tensor, Var};
 
-use super::layer::cat;
+use super::layer::{cat, means_after_zeros};
 use super::{Discrete, Layer, Support, Tail, Units};
 use crate::{Error, Result, Rng};
 
@@ -150,6 +150,18 @@ impl Layer for Concat {
         });
         let means = means.collect::<Result<Vec<_>>>()?;
         cat(&means, means.first().map_or(0, Tensor::rank).saturating_sub(1))
+    }
+
+    /// Of whole groups without the others.
+    fn mean_from(&self, from: usize, inputs: &Tensor) -> Result<Tensor> {
+        let Some(first) = self.groups.iter().position(|group| group.columns.start == from) else {
+            return means_after_zeros(self, from, inputs);
+        };
+        let mean = |group: &Group| {
+            let start = group.columns.start - from;
+            group.layer.mean(&inputs.narrow(1, start, group.columns.len())?.contiguous()?)
+        };
+        cat(&self.groups[first..].iter().map(mean).collect::<Result<Vec<_>>>()?, 1)
     }
 
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {

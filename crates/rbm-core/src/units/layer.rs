@@ -138,6 +138,16 @@ pub trait Layer: Debug + Send + Sync {
         self.mean_among(&self.expected_statistics(inputs)?)
     }
 
+    /// The means `(batch, width − from)` of the columns from `from` on, from the `inputs` `(batch, width − from)` of these alone. Columns of a unit
+    /// must not lie on both sides.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
+    fn mean_from(&self, from: usize, inputs: &Tensor) -> Result<Tensor> {
+        means_after_zeros(self, from, inputs)
+    }
+
     /// The mean `(…, width)` among what [`Layer::expected_statistics`] gave, or averages over it.
     ///
     /// # Errors
@@ -285,6 +295,16 @@ pub trait Layer: Debug + Send + Sync {
     ///
     /// When there is not one number for each column.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor>;
+}
+
+/// [`Layer::mean_from`] by the means of all columns, those before `from` without inputs.
+pub(super) fn means_after_zeros(
+    layer: &(impl Layer + ?Sized),
+    from: usize,
+    inputs: &Tensor,
+) -> Result<Tensor> {
+    let means = layer.mean(&inputs.pad_with_zeros(1, from, 0)?)?;
+    Ok(means.narrow(1, from, inputs.dim(1)?)?.contiguous()?)
 }
 
 /// What only discrete units have: configurations that can be counted and gone through.

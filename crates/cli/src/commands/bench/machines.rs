@@ -1,4 +1,5 @@
-//! Sweeps of general machines: attempted draws of units in a nanosecond.
+//! Sweeps of general machines: attempted draws of units in a nanosecond, beside what a sweep cannot do without: the dense product of its couplings,
+//! or, where units have few neighbours, reading and writing each unit once.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -6,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use candle_boltzmann::Graph;
 use candle_core::{DType, Device, Tensor, Var};
+use rayon::prelude::*;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::sampling::{GraphChains, SimulatedAnnealing};
 use rbm_core::{Rng, Units, ops};
@@ -37,7 +39,54 @@ pub struct MachineLine {
     pub ms_per_sweep: f64,
     /// Attempted draws of a unit in a nanosecond.
     pub flips_per_ns: f64,
+    /// What the sweep is measured beside: `product` or `copy`.
+    pub beside: &'static str,
+    /// Of that, in the same rounds.
+    pub beside_ms: f64,
+    /// The sweep's time divided by that next to it: the median over rounds.
+    pub ratio: f64,
     pub rounds: usize,
+}
+
+/// What every sweep must do.
+enum Beside {
+    /// The product of all chains with the couplings.
+    Product { x: Tensor, couplings: Tensor },
+    /// The values of all units, and where they go.
+    Copy { from: Vec<f32>, to: Vec<f32> },
+}
+
+impl Beside {
+    fn product(units: usize, chains: usize) -> Result<Self> {
+        let of = |shape| Tensor::ones(shape, DType::F32, &Device::Cpu);
+        Ok(Self::Product { x: of((chains, units))?, couplings: of((units, units))? })
+    }
+
+    fn copy(units: usize, chains: usize) -> Self {
+        Self::Copy { from: vec![1.0; units * chains], to: vec![0.0; units * chains] }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Product { .. } => "product",
+            Self::Copy { .. } => "copy",
+        }
+    }
+
+    fn make(&mut self) -> Result<()> {
+        match self {
+            Self::Product { x, couplings } => {
+                black_box(x.matmul(couplings)?);
+            }
+            Self::Copy { from, to } => {
+                let share = from.len().div_ceil(rayon::current_num_threads());
+                let parts = to.par_chunks_mut(share).zip(from.par_chunks(share));
+                parts.for_each(|(to, from)| to.copy_from_slice(from));
+                black_box(to);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Measures the row `name` for about `seconds`, on the CPU.
@@ -53,7 +102,8 @@ pub fn measure(name: &'static str, seconds: f64) -> Result<MachineLine> {
             }
             Ok(sweeps)
         };
-        return timed(name, (SITES, chains), seconds, sweep);
+        let beside = Beside::product(SITES * STATES, chains)?;
+        return timed(name, (SITES, chains), seconds, beside, sweep);
     }
     let graph: Graph = match name {
         "ising-256" => "ising:256x256",
@@ -62,7 +112,7 @@ pub fn measure(name: &'static str, seconds: f64) -> Result<MachineLine> {
         _ => bail!("expected {}, found {name:?}", ROWS.join(", ")),
     }
     .parse()?;
-    let machine = graph.machine(DType::F32, &Device::Cpu)?;
+    let (machine, units) = (graph.machine(DType::F32, &Device::Cpu)?, graph.units.width());
     if name == "pmj-32-anneal" {
         let annealing = SimulatedAnnealing::between(3.0, 0.1, ANNEALING)?;
         let read = |sweeps: usize| {
@@ -72,7 +122,7 @@ pub fn measure(name: &'static str, seconds: f64) -> Result<MachineLine> {
             }
             Ok(reads * ANNEALING)
         };
-        return timed(name, (graph.units.width(), CHAINS), seconds, read);
+        return timed(name, (units, CHAINS), seconds, Beside::copy(units, CHAINS), read);
     }
     let binary = machine.binary_graph()?.context("a machine of two-valued units")?;
     let mut chains = GraphChains::evenly(&binary, CHAINS, &mut rng)?;
@@ -80,7 +130,11 @@ pub fn measure(name: &'static str, seconds: f64) -> Result<MachineLine> {
         chains.sweep(&vec![beta; sweeps], &mut rng);
         Ok(sweeps)
     };
-    timed(name, (graph.units.width(), CHAINS), seconds, sweep)
+    let beside = match name {
+        "sk-1000" => Beside::product(units, CHAINS)?,
+        _ => Beside::copy(units, CHAINS),
+    };
+    timed(name, (units, CHAINS), seconds, beside, sweep)
 }
 
 /// Sites of the family RF00379, and the states of each.
@@ -108,8 +162,10 @@ fn timed(
     name: &'static str,
     (units, chains): (usize, usize),
     seconds: f64,
+    mut beside: Beside,
     mut sweep: impl FnMut(usize) -> Result<usize>,
 ) -> Result<MachineLine> {
+    let name_beside = beside.name();
     let mut once = |sweeps: usize| -> Result<f64> {
         let start = Instant::now();
         let made = sweep(sweeps)?;
@@ -117,17 +173,27 @@ fn timed(
     };
     once(1)?;
     let sweeps = (ROUND.as_secs_f64() / once(1)?).ceil().clamp(1.0, MOST_SWEEPS as f64) as usize;
+    let mut once_beside = |times: usize| -> Result<f64> {
+        let start = Instant::now();
+        (0..times).try_for_each(|_| beside.make())?;
+        Ok(start.elapsed().as_secs_f64().max(1e-9) / times as f64)
+    };
+    once_beside(1)?;
+    let times = (ROUND.as_secs_f64() / once_beside(1)?).ceil().clamp(1.0, 1e5) as usize;
     let (start, mut rounds) = (Instant::now(), Vec::new());
     while rounds.len() < FEWEST || start.elapsed().as_secs_f64() < seconds {
-        rounds.push(once(sweeps)?);
+        rounds.push([once(sweeps)?, once_beside(times)?]);
     }
-    let time = median(rounds.iter().copied());
+    let time = median(rounds.iter().map(|round| round[0]));
     Ok(MachineLine {
         name,
         units,
         chains,
         ms_per_sweep: 1e3 * time,
         flips_per_ns: (units * chains) as f64 / (1e9 * time),
+        beside_ms: 1e3 * median(rounds.iter().map(|round| round[1])),
+        ratio: median(rounds.iter().map(|round| round[0] / round[1])),
+        beside: name_beside,
         rounds: rounds.len(),
     })
 }
@@ -141,7 +207,12 @@ pub fn table(lines: &[MachineLine]) -> String {
             output::grouped(line.chains as u64),
             format!("{:.3}", line.ms_per_sweep),
             format!("{:.3}", line.flips_per_ns),
+            format!("{} {:.3}", line.beside, line.beside_ms),
+            format!("{:.2}", line.ratio),
         ]
     });
-    output::table(&["", "units", "chains", "ms/sweep", "flips/ns"], rows.collect())
+    output::table(
+        &["", "units", "chains", "ms/sweep", "flips/ns", "beside, ms", "ratio"],
+        rows.collect(),
+    )
 }

@@ -1,7 +1,10 @@
 //! `dbn bench`: how fast this computer learns, beside the matrix products that it cannot do without.
 
+mod chains;
 mod fixtures;
+mod learning;
 mod machines;
+mod networks;
 mod plan;
 mod synthetic_digits;
 mod tune;
@@ -9,7 +12,7 @@ mod workloads;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::Device;
 use candle_dbn::data::ReadOptions;
 use indicatif::{MultiProgress, ProgressBar};
@@ -17,13 +20,16 @@ use rbm_core::ops::Yardstick;
 use rbm_core::ops::tune::Choosing;
 use serde::Serialize;
 
-use self::fixtures::Fixtures;
+use self::chains::{AnnealingRun, MeanFieldRun, TemperingStep};
+use self::fixtures::{Fixtures, LEARNING_RATE};
+use self::learning::LearningStep;
 use self::machines::MachineLine;
+use self::networks::{EmbeddingStep, FineTuningStep};
 use self::plan::{BenchData, BenchRow, RowOptions, Task};
 use self::tune::Tuning;
-use self::workloads::{Densities, Times};
+use self::workloads::{Densities, Times, Workload};
 use crate::inputs::{self, Where};
-use crate::output::{self, grouped};
+use crate::output::{self, Usage, grouped};
 use crate::{interrupt, progress};
 
 /// Measure how fast this machine learns, beside the dense matrix products that learning is made of
@@ -44,8 +50,8 @@ pub struct Bench {
     /// Measure sweeps of general machines instead: attempted draws of units in a nanosecond, on the CPU
     #[arg(long, conflicts_with_all = ["data", "shape", "batch", "method", "steps", "full", "warm_updates"])]
     pub model: bool,
-    /// Measure which way to a product is quickest at which share of ones, beside what is chosen, on the CPU
-    #[arg(long, conflicts_with_all = ["data", "shape", "batch", "method", "steps", "full", "warm_updates", "model"])]
+    /// Measure which way to a product is quickest at which share of ones, beside what is chosen, on the CPU, with --batch cases
+    #[arg(long, conflicts_with_all = ["data", "shape", "method", "steps", "full", "warm_updates", "model"])]
     pub tune: bool,
     /// Seconds to measure each row for
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
@@ -68,10 +74,10 @@ const MAX_SECONDS: f64 = 3600.0;
 /// Measures every row, and prints a table or one JSON object.
 pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     let seconds = args.seconds;
-    ensure!(
-        seconds > 0.0 && seconds <= MAX_SECONDS,
-        "--seconds: expected a number above 0 and at most {MAX_SECONDS}, found {seconds}"
-    );
+    if !(seconds > 0.0 && seconds <= MAX_SECONDS) {
+        let expected = format!("a number above 0 and at most {MAX_SECONDS}");
+        return Err(Usage::of(anyhow!("--seconds: expected {expected}, found {seconds}")));
+    }
     let has_read = args.data.is_none() && args.read != ReadOptions::default();
     output::refuse(&[("--scale, --labels and the like", has_read)], "expected with --data")?;
     let is_elsewhere = !matches!(args.place.device.as_str(), "auto" | "cpu");
@@ -83,7 +89,7 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     if args.tune {
         return run_tuning(args, bars);
     }
-    let rows = plan::rows(&args.rows)?;
+    let rows = plan::rows(&args.rows).map_err(Usage::of)?;
     let devices = devices(&args.place.device)?;
     let data = args.data.as_deref().map(|source| (source, &args.read));
     let warm = devices.iter().map(|device| Fixtures::new(data, args.warm_updates, device));
@@ -133,7 +139,8 @@ fn run_machines(args: &Bench, bars: &MultiProgress) -> Result<()> {
     let MeasuredMachine { threads, version, .. } = &machine;
     let legend = format!(
         "{}, {threads} threads, cpu, f32, dbn {version}\n\
-         ms/sweep: every unit of every chain once, the median over rounds. flips/ns: attempted draws of a unit in a nanosecond.",
+         ms/sweep: every unit of every chain once, the median over rounds. flips/ns: attempted draws of a unit in a nanosecond.\n\
+         beside: the dense product of all chains with the couplings, or reading and writing every unit once. ratio: of the sweep to that.",
         machine.cpu_name()
     );
     output::line(format!("{}\n{legend}", machines::table(&rows)))
@@ -143,8 +150,9 @@ fn run_machines(args: &Bench, bars: &MultiProgress) -> Result<()> {
 fn run_tuning(args: &Bench, bars: &MultiProgress) -> Result<()> {
     let machine = MeasuredMachine::noted();
     let _caught = interrupt::catch()?;
+    let batch = plan::batch(&args.rows, (784, 2000)).map_err(Usage::of)?.unwrap_or(tune::BATCH);
     let bar = bar_of(bars, tune::SHAPES.len() * Choosing::ALL.len());
-    let tuning = Tuning::measure(args.seconds, |name| {
+    let tuning = Tuning::measure(batch, args.seconds, |name| {
         bar.set_message(name.to_owned());
         bar.tick();
         bar.inc(1);
@@ -168,11 +176,43 @@ fn measure_row(
     warm: &mut Fixtures,
     seconds: f64,
 ) -> Result<BenchLine> {
-    let mut work = workloads::of(row, warm)?;
+    let mut work = workload(row, warm)?;
     let times = workloads::times(&mut *work, device, seconds)?;
     let densities = work.densities()?;
     tracing::info!(row = row.name(), ratio = times.ratio, rounds = times.rounds, "measured");
     Ok(BenchLine::new(row, device, work.data(), densities, times))
+}
+
+/// A learning rate at which a machine stays as it is.
+const NEGLIGIBLE_RATE: f64 = 1e-9;
+
+/// The work of `row`.
+fn workload(row: &BenchRow, warm: &mut Fixtures) -> Result<Box<dyn Workload>> {
+    if let Task::Learn { method, steps, look } = row.task {
+        let shape = (row.widths[0], row.widths[1]);
+        let mut cases = warm.cases(look, shape.0, row.batch)?;
+        let rbm = warm.learned(&mut cases, look, shape)?;
+        // Learning goes on in a round, so that no two updates are alike.
+        let rate = if look == BenchData::Dense { NEGLIGIBLE_RATE } else { LEARNING_RATE };
+        return Ok(Box::new(LearningStep::new(rbm, cases, (method, steps), rate)?));
+    }
+    let cases = warm.cases(BenchData::Binary, row.widths[0], row.batch)?;
+    Ok(match row.task {
+        Task::FineTune(kind) => {
+            Box::new(FineTuningStep::new(&warm.stack(3)?, cases, row.batch, kind)?)
+        }
+        Task::Anneal { betas } => {
+            Box::new(AnnealingRun::new(warm.stack(1)?.swap_remove(0), cases, betas)?)
+        }
+        Task::Temper { levels } => {
+            Box::new(TemperingStep::new(warm.stack(1)?.swap_remove(0), cases, levels)?)
+        }
+        Task::MeanField { steps } => {
+            let stack = warm.stack(2)?;
+            Box::new(MeanFieldRun::new(&stack[0], &stack[1], cases, steps)?)
+        }
+        Task::Learn { .. } | Task::Embed => Box::new(EmbeddingStep::new(warm.stack(3)?, cases)?),
+    })
 }
 
 /// `auto` is the CPU, and beside it a GPU where there is one.
@@ -287,9 +327,9 @@ pub struct BenchLine {
     pub name: String,
     /// `cpu`, `cuda` or `metal`.
     pub device: &'static str,
-    /// `cd`, `pcd`, `fine-tune`, `embed` or `anneal`.
+    /// `cd`, `pcd`, `fine-tune`, `embed`, `ais`, `tempering` or `mean-field`.
     pub method: &'static str,
-    /// k of CD-k and PCD-k.
+    /// k of CD-k and PCD-k, inverse temperatures, iterations.
     pub steps: Option<usize>,
     /// The widths of the layers from the data up.
     pub widths: Vec<usize>,
@@ -299,7 +339,7 @@ pub struct BenchLine {
     pub data: String,
     /// Fractions of units that are on.
     pub density: Densities,
-    /// Updates, mini-batches of `embed`, steps of all chains of `anneal`.
+    /// Updates, mini-batches of `embed` and `mean-field`, runs of `ais`, steps of `tempering`.
     pub updates_per_second: f64,
     pub cases_per_second: f64,
     pub us_per_case: f64,
@@ -320,9 +360,11 @@ impl BenchLine {
     ) -> Self {
         let (method, steps) = match row.task {
             Task::Learn { method, steps, .. } => (method.name(), Some(steps)),
-            Task::FineTune { .. } => ("fine-tune", None),
+            Task::FineTune(_) => ("fine-tune", None),
             Task::Embed => ("embed", None),
-            Task::Anneal => ("anneal", None),
+            Task::Anneal { betas } => ("ais", Some(betas)),
+            Task::Temper { levels } => ("tempering", Some(levels)),
+            Task::MeanField { steps } => ("mean-field", Some(steps)),
         };
         let cases = row.batch as f64;
         Self {

@@ -26,7 +26,7 @@ impl BenchMethod {
 #[derive(Debug, clap::Args)]
 pub struct RowOptions {
     /// Measure one row of your own: visible and hidden units [default with --batch, --method or --steps: 784x500]
-    #[arg(long, value_name = "VISIBLExHIDDEN")]
+    #[arg(long, value_name = "VISIBLExHIDDEN", allow_hyphen_values = true)]
     pub shape: Option<String>,
     /// Cases in a mini-batch of your own row [default: 100]
     #[arg(long, value_name = "N")]
@@ -37,7 +37,7 @@ pub struct RowOptions {
     /// k of CD-k or PCD-k in your own row [default: 1]
     #[arg(long, value_name = "K")]
     pub steps: Option<usize>,
-    /// Measure PCD-100 with 2,000 chains too
+    /// Measure PCD-100 with 2,000 chains and annealing through 10,000 inverse temperatures too
     #[arg(long)]
     pub full: bool,
 }
@@ -73,12 +73,34 @@ pub enum BenchData {
 pub enum Task {
     /// Updates of a machine.
     Learn { method: BenchMethod, steps: usize, look: BenchData },
-    /// Backpropagation through the stack and a softmax over ten classes, with or without units left out.
-    FineTune { dropout: bool },
+    /// Backpropagation through the stack and a softmax over ten classes.
+    FineTune(FineTuneKind),
     /// The up-pass through the stack.
     Embed,
-    /// A step of annealing: one Gibbs step of every chain, and the weight of each.
-    Anneal,
+    /// Annealed importance sampling through so many inverse temperatures, with a chain for each case.
+    Anneal { betas: usize },
+    /// A step of parallel tempering, with a replica for each case.
+    Temper { levels: usize },
+    /// So many iterations of the mean field of a deep Boltzmann machine.
+    MeanField { steps: usize },
+}
+
+/// What a step of backpropagation learns from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FineTuneKind {
+    /// The cases.
+    Plain,
+    /// The cases, with units left out.
+    Dropout,
+    /// Adversarial examples beside the cases.
+    Adversarial,
+    /// Virtual adversarial examples beside the cases.
+    Virtual,
+}
+
+impl FineTuneKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Dropout, Self::Adversarial, Self::Virtual];
 }
 
 /// One line of the table.
@@ -106,23 +128,36 @@ impl BenchRow {
     /// What the row is called, in the table and in JSON: method, shape, batch.
     pub fn name(&self) -> String {
         let widths: Vec<_> = self.widths.iter().map(usize::to_string).collect();
+        let mut widths = widths.join("x");
         let (what, look) = match self.task {
             Task::Learn { method, steps, look } => {
                 let look = match look {
                     BenchData::Grey => " grey",
                     BenchData::Dense => " dense",
-                    BenchData::Sites => " potts",
+                    BenchData::Sites => {
+                        let [visible, hidden] = [self.widths[0], self.widths[1]];
+                        widths = format!("potts {}x{STATES}-{hidden}", visible / STATES);
+                        ""
+                    }
                     BenchData::Binary | BenchData::Above(_) => "",
                 };
                 (format!("{}-{steps}", method.name()), look)
             }
-            Task::FineTune { dropout } => {
-                ("fine-tune".into(), if dropout { " dropout" } else { "" })
-            }
+            Task::FineTune(kind) => (
+                "fine-tune".into(),
+                match kind {
+                    FineTuneKind::Plain => "",
+                    FineTuneKind::Dropout => " dropout",
+                    FineTuneKind::Adversarial => " adversarial",
+                    FineTuneKind::Virtual => " virtual",
+                },
+            ),
             Task::Embed => ("embed".into(), ""),
-            Task::Anneal => ("anneal".into(), ""),
+            Task::Anneal { betas } => (format!("ais-{betas}"), ""),
+            Task::Temper { levels } => (format!("tempering-{levels}"), ""),
+            Task::MeanField { steps } => (format!("mean-field-{steps}"), ""),
         };
-        format!("{what} {} b{}{look}", widths.join("x"), self.batch)
+        format!("{what} {widths} b{}{look}", self.batch)
     }
 }
 
@@ -138,7 +173,7 @@ pub fn rows(args: &RowOptions) -> Result<Vec<BenchRow>> {
         "--full: expected without --shape, --batch, --method and --steps, which describe a row of their own"
     );
     let shape = args.shape.as_deref().map_or(Ok((784, 500)), shape)?;
-    let (batch, steps) = (args.batch.unwrap_or(100), args.steps.unwrap_or(1));
+    let steps = args.steps.unwrap_or(1);
     ensure!(
         (1..=MOST_STEPS).contains(&steps),
         "--steps: expected 1 to {MOST_STEPS}, found {steps}"
@@ -150,13 +185,21 @@ pub fn rows(args: &RowOptions) -> Result<Vec<BenchRow>> {
         shape.0,
         shape.1
     );
-    let most = MOST_VALUES / shape.0.max(shape.1);
-    ensure!(
-        (1..=most).contains(&batch),
-        "--batch: expected 1 to {most} for this shape, found {batch}"
-    );
+    let batch = batch(args, shape)?.unwrap_or(100);
     let method = args.method.unwrap_or(BenchMethod::Cd);
     Ok(vec![BenchRow::learn(method, steps, BenchData::Binary, shape, batch)])
+}
+
+/// The cases in a mini-batch that the user asked for, of a machine of so many visible and hidden units.
+pub fn batch(args: &RowOptions, shape: (usize, usize)) -> Result<Option<usize>> {
+    let most = MOST_VALUES / shape.0.max(shape.1);
+    if let Some(batch) = args.batch {
+        ensure!(
+            (1..=most).contains(&batch),
+            "--batch: expected 1 to {most} for this shape, found {batch}"
+        );
+    }
+    Ok(args.batch)
 }
 
 fn usual(full: bool) -> Vec<BenchRow> {
@@ -179,12 +222,19 @@ fn usual(full: bool) -> Vec<BenchRow> {
         rows.push(BenchRow::learn(Pcd, 100, Binary, (784, 200), 2000));
     }
     let with_classes = [&STACK[..], &[10]].concat();
-    for dropout in [false, true] {
-        let task = Task::FineTune { dropout };
-        rows.push(BenchRow { task, widths: with_classes.clone(), batch: 100 });
+    let mut of = |task, widths: &[usize], batch| {
+        rows.push(BenchRow { task, widths: widths.to_vec(), batch });
+    };
+    for kind in FineTuneKind::ALL {
+        of(Task::FineTune(kind), &with_classes, 100);
     }
-    rows.push(BenchRow { task: Task::Embed, widths: STACK.to_vec(), batch: 1000 });
-    rows.push(BenchRow { task: Task::Anneal, widths: STACK[..2].to_vec(), batch: 100 });
+    of(Task::Embed, &STACK, 1000);
+    of(Task::Anneal { betas: 50 }, &STACK[..2], 100);
+    if full {
+        of(Task::Anneal { betas: 10_000 }, &STACK[..2], 100);
+    }
+    of(Task::Temper { levels: 10 }, &STACK[..2], 100);
+    of(Task::MeanField { steps: 10 }, &STACK[..3], 100);
     rows
 }
 

@@ -485,7 +485,7 @@ fn cliques(looking: &mut Looking) -> Result<MachineResult> {
             fine.iter().map(|tau| Ok((*tau, field.infer(*tau, given)?.marginals[variable][1])));
         let exact = exact.collect::<rbm_core::Result<Vec<_>>>()?;
         series.push(Series::new(name, Mark::Line, exact));
-        let mut sampled = Series::new("", Mark::Points, points);
+        let mut sampled = Series::new("", Mark::Measured, points);
         sampled.errors = errors;
         series.push(sampled);
     }

@@ -47,6 +47,7 @@ pub fn claim(own: &str, out: Option<&Path>, kind: &str, source: &str) -> Result<
         let claim = Claim::of_first_free(dirs.map(PathBuf::from))?;
         return claim.context("runs: every name for a new run is taken; choose one with --out");
     };
+    output::check_folder_name(dir)?;
     let claim = Claim::of(dir)?;
     // One that was killed before its first copy on disk has a recipe, and begins anew.
     let recipe = dir.join(RECIPE);

@@ -420,6 +420,7 @@ fn go_on(run: &Run, training: &mut Training) -> Result<()> {
 /// A run in the folder that the user named, or in `runs/20261121-093000-digits` (UTC): sorted by name is sorted by time.
 fn new_run(args: &Train, recipe: &Recipe) -> Result<(Run, Claim)> {
     if let Some(dir) = &args.out {
+        output::check_folder_name(dir)?;
         return Ok(Run::create(dir, recipe)?);
     }
     let time = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();

@@ -1,5 +1,7 @@
 //! `dbn anneal`
 
+mod ground_state;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,6 +17,7 @@ use rbm_core::state::write_whole;
 use rbm_core::{Rng, Units};
 use serde::Serialize;
 
+use self::ground_state::{ExactGroundState, listed};
 use crate::inputs::{self, Where};
 use crate::interrupt::Interrupted;
 use crate::machines::{self, ModelSize};
@@ -22,13 +25,14 @@ use crate::output::Usage;
 use crate::{interrupt, output, progress, tables};
 
 /// Look for the lowest energy of a spin glass, a lattice or a problem of yes and no
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   dbn anneal pmj:16x16:seed=1                             a ±J spin glass of 256 spins, open sides
   dbn anneal pmj:16x16:seed=1 --target -342 --json        how often, and how soon, a known optimum is found
   dbn anneal pmj:32x32:seed=2 --tempering --target -1372  a harder one, by parallel tempering with cluster moves
   dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.png
   dbn anneal pmj:12x12:seed=1 --exact                     the lowest energy there is, and how many configurations have it
+  dbn anneal pmj:12x12:seed=1 --exact --sweeps 300        the same, then how often annealing comes to it
   dbn anneal field.uai                                    a field of cliques: E = −Σ log φ
   dbn anneal problem.json                                 a problem of yes and no, and the answer by the names of its variables
   dbn anneal G1                                           a graph for max-cut in a file: E = Σ w·s·s', the cut is (Σw − E)/2
@@ -51,25 +55,26 @@ pub struct Anneal {
     /// weakest couplings]
     #[arg(long, value_name = "T", help_heading = "Annealing")]
     pub to: Option<f64>,
-    /// Sweeps of each read
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000_000),
+    /// Sweeps of each read [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000),
         help_heading = "Annealing")]
-    pub sweeps: u32,
+    pub sweeps: Option<u32>,
     /// Independent reads, side by side [default: 100, and 2 with --tempering]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Annealing")]
     pub reads: Option<u32>,
     /// Parallel tempering in place of falling temperatures
     #[arg(long, help_heading = "Annealing")]
     pub tempering: bool,
-    /// Count the ground states instead, exactly: where no table on the way exceeds 2^25 numbers, as of open lattices 24 by 24
-    #[arg(long, conflicts_with_all = ["tempering", "from", "to", "reads", "target", "sweeps", "seed"], help_heading = "Annealing")]
+    /// Count the ground states, exactly: where no table on the way exceeds 2^25 numbers, as of open lattices 24 by 24. With --sweeps, --reads, --from, --to or
+    /// --tempering their energy is then the target of a search; without these there is none
+    #[arg(long, conflicts_with = "target", help_heading = "Annealing")]
     pub exact: bool,
     /// The energy that counts as a success, where it is known
     #[arg(long, value_name = "ENERGY", help_heading = "Annealing")]
     pub target: Option<f64>,
-    /// Seed
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Annealing")]
-    pub seed: u64,
+    /// Seed [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Annealing")]
+    pub seed: Option<u64>,
     /// Write the best configuration: .npy, a row of ±1 for each row of the lattice, or .png; both with --out twice
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: Vec<PathBuf>,
@@ -81,6 +86,24 @@ pub struct Anneal {
     pub json: bool,
     #[command(flatten)]
     pub place: Where,
+    /// How many configurations have the target's energy, where that was counted.
+    #[arg(skip)]
+    ground_states: Option<f64>,
+}
+
+impl Anneal {
+    fn sweeps(&self) -> u32 {
+        self.sweeps.unwrap_or(1000)
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_default()
+    }
+
+    /// Whether something is asked for that only a search has.
+    fn has_search(&self) -> bool {
+        self.tempering || self.from.or(self.to).is_some() || self.sweeps.or(self.reads).is_some()
+    }
 }
 
 /// The most spins of all reads together: with what a sweep needs beside them, 2 GiB.
@@ -113,6 +136,9 @@ struct Annealed<'a> {
     /// What counts as a success.
     target: f64,
     is_target_known: bool,
+    /// How many configurations have the target's energy, where that was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ground_states: Option<f64>,
     hits: usize,
     /// `None` of a search that ended at its first success: how many others there were says nothing.
     success_probability: Option<f64>,
@@ -130,6 +156,17 @@ struct Annealed<'a> {
 /// Prints a table, or one JSON object.
 pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let model = inputs::text(&args.model)?;
+    let has_seed = args.exact && !args.has_search() && args.seed.is_some();
+    output::refuse(&[("--seed", has_seed)], "has no meaning where states are counted alone")?;
+    if args.exact && args.has_search() {
+        let field = match MarkovField::is_in(model) {
+            true => MarkovField::read(model)?,
+            false => MarkovField::of_graph(&machines::graph(model)?)?,
+        };
+        let (mode, _) = ground_state(args, &field, bars)?;
+        let (target, ground_states) = (Some(mode.energy()), Some(mode.count));
+        return run(&Anneal { exact: false, target, ground_states, ..args.clone() }, bars);
+    }
     if MarkovField::is_in(model) {
         return of_cliques(args, bars);
     }
@@ -175,7 +212,7 @@ fn timed<T>(
     bars: &MultiProgress,
     search: impl FnOnce(&dyn Fn(usize)) -> T,
 ) -> Result<(T, f64)> {
-    let bar = progress::bar(bars, args.sweeps.into());
+    let bar = progress::bar(bars, args.sweeps().into());
     let (_caught, start) = (interrupt::catch()?, Instant::now());
     let found = search(&|done| bar.set_position(done as u64));
     let seconds = start.elapsed().as_secs_f64();
@@ -273,8 +310,8 @@ fn count(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
     let size = ModelSize::of_graph(graph);
     args.out.iter().try_for_each(|out| write(out, graph, &configuration))?;
     let cut = cut(model, graph, mode.energy());
-    ExactGroundState { cut, ..ExactGroundState::of(model, size, &mode, named, seconds) }
-        .print(args.json)
+    let counted = ExactGroundState::of(model, size, &mode, named, seconds);
+    counted.with_cut(cut).print(args.json)
 }
 
 /// States as a configuration `(1, units)`.
@@ -299,63 +336,6 @@ fn named(graph: &Graph, configuration: &Tensor) -> Result<BTreeMap<String, f64>>
     }
     let values = configuration.get(0)?.to_dtype(DType::F64)?.to_vec1()?;
     Ok(graph.names.iter().cloned().zip(values).collect())
-}
-
-/// `a = 1, b = 0`, of as many as a screen has room for.
-fn listed(named: &BTreeMap<String, f64>) -> Option<String> {
-    const MAX_LISTED: usize = 64;
-    let all = named.iter().take(MAX_LISTED).map(|(name, value)| format!("{name} = {value}"));
-    let all = all.collect::<Vec<_>>().join(", ");
-    match named.len().saturating_sub(MAX_LISTED) {
-        0 if named.is_empty() => None,
-        0 => Some(all),
-        left => Some(format!("{all} and {left} more (--json has all)")),
-    }
-}
-
-/// What counting finds.
-#[derive(Debug, Serialize)]
-struct ExactGroundState<'a> {
-    model: &'a str,
-    #[serde(flatten)]
-    size: ModelSize,
-    energy: f64,
-    ground_states: f64,
-    seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut: Option<f64>,
-    /// One of them, where its variables have names.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    configuration: BTreeMap<String, f64>,
-}
-
-impl<'a> ExactGroundState<'a> {
-    fn of(
-        model: &'a str,
-        size: ModelSize,
-        mode: &Mode,
-        configuration: BTreeMap<String, f64>,
-        seconds: f64,
-    ) -> Self {
-        let (energy, ground_states) = (mode.energy(), mode.count);
-        Self { model, size, energy, ground_states, seconds, cut: None, configuration }
-    }
-
-    fn print(&self, is_json: bool) -> Result<()> {
-        if is_json {
-            return output::json(self);
-        }
-        let row = |name: &str, value: String| vec![name.to_owned(), value];
-        let mut rows = vec![
-            self.size.row(),
-            row("lowest energy", format!("{} (exact)", output::energy(self.energy))),
-            row("ground states", output::counted(self.ground_states)),
-            row("time", format!("{:.3} s", self.seconds)),
-        ];
-        rows.extend(self.cut.map(|cut| row("the largest cut", output::energy(cut))));
-        rows.extend(listed(&self.configuration).map(|text| row("one of them", text)));
-        output::line(output::texts(&[self.model, ""], rows))
-    }
 }
 
 /// Errors unless the file of the best configuration may be written.
@@ -406,7 +386,7 @@ impl Search {
         if let Some(target) = args.target.filter(|target| !target.is_finite()) {
             return Err(Usage::of(anyhow::anyhow!("--target {target}: expected a finite number")));
         }
-        let annealing = SimulatedAnnealing::between(from, to, args.sweeps as usize)
+        let annealing = SimulatedAnnealing::between(from, to, args.sweeps() as usize)
             .map_err(Usage::of)
             .context("--from, --to")?;
         let reads = args.reads.unwrap_or(if args.tempering { 2 } else { 100 }) as usize;
@@ -430,7 +410,7 @@ impl Search {
         TemperedSearch {
             coldest: self.to,
             hottest: self.from,
-            sweeps: args.sweeps as usize,
+            sweeps: args.sweeps() as usize,
             has_clusters: true,
         }
     }
@@ -442,7 +422,7 @@ impl Search {
         field: &MarkovField,
         show: &dyn Fn(usize),
     ) -> rbm_core::Result<FieldBest> {
-        let mut rng = Rng::new(args.seed);
+        let mut rng = Rng::new(args.seed());
         if self.is_tempered {
             let search = self.tempering(args);
             return field.search(&search, self.reads, &mut rng, |done, lowest| {
@@ -463,7 +443,7 @@ impl Search {
         machine: &Machine,
         show: &dyn Fn(usize),
     ) -> rbm_core::Result<Best> {
-        let mut rng = Rng::new(args.seed);
+        let mut rng = Rng::new(args.seed());
         if !self.is_tempered {
             return self.annealing.run_with(machine, self.reads, &mut rng, |done| {
                 show(done);
@@ -521,15 +501,16 @@ impl<'a> Annealed<'a> {
             size,
             from: search.from,
             to: search.to,
-            sweeps: args.sweeps,
+            sweeps: args.sweeps(),
             reads: search.reads,
             is_tempered: args.tempering,
-            seed: args.seed,
+            seed: args.seed(),
             energy,
             energy_per_unit: energy / size.units() as f64,
             mean_energy,
             target,
             is_target_known: args.target.is_some(),
+            ground_states: args.ground_states,
             hits,
             success_probability: (!is_cut).then_some(hits as f64 / reads),
             seconds,
@@ -544,9 +525,14 @@ impl<'a> Annealed<'a> {
         if is_json {
             return output::json(self);
         }
-        let target = match self.is_target_known {
-            true => format!("{} (given)", output::short(self.target)),
-            false => format!("{} (the lowest of these reads)", output::energy(self.target)),
+        let target = output::energy(self.target);
+        let target = match (self.ground_states, self.is_target_known) {
+            (Some(1.0), _) => format!("{target} (exact, of one ground state)"),
+            (Some(count), _) => {
+                format!("{target} (exact, of {} ground states)", output::counted(count))
+            }
+            (None, true) => format!("{} (given)", output::short(self.target)),
+            (None, false) => format!("{target} (the lowest of these reads)"),
         };
         let solution = match self.seconds_to_solution {
             Some(seconds) => format!("{seconds:.4} s"),
