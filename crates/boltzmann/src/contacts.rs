@@ -22,6 +22,15 @@ pub struct PottsCouplings {
     weights: Vec<f32>,
 }
 
+/// Cases, and how much each counts.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightedCases<'a> {
+    /// `(n, visible)`.
+    pub values: &'a dyn Rows,
+    /// One a case; all alike without any.
+    pub weights: Option<&'a [f32]>,
+}
+
 /// Two sites and how strongly they are coupled.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Contact {
@@ -74,8 +83,13 @@ impl PottsCouplings {
         for (&[a, b], &coupling) in graph.edges.iter().zip(&graph.couplings) {
             let (a, b) = (a as usize, b as usize);
             if a.max(b) < width {
-                couplings.weights[a * width + b] += coupling as f32;
-                couplings.weights[b * width + a] += coupling as f32;
+                let number = coupling as f32;
+                if !number.is_finite() {
+                    let expected = format!("numbers of at most {:e}", f32::MAX);
+                    return Err(Error::invalid("couplings", expected, format!("{coupling:e}")));
+                }
+                couplings.weights[a * width + b] += number;
+                couplings.weights[b * width + a] += number;
             }
         }
         Ok(couplings)
@@ -87,7 +101,7 @@ impl PottsCouplings {
     /// # Errors
     ///
     /// As [`PottsCouplings::new`], for hidden units that are coupled with each other, and where hidden units are and there are no cases.
-    pub fn of_machine(machine: &Machine, cases: Option<&dyn Rows>) -> Result<Self> {
+    pub fn of_machine(machine: &Machine, cases: Option<&WeightedCases>) -> Result<Self> {
         let layers = machine.layers();
         let units = layers[0].0.units();
         let width = units.width();
@@ -113,7 +127,7 @@ impl PottsCouplings {
     }
 
     /// The effective couplings of Potts units through the `hidden` units of a restricted machine with `weights` `(visible, hidden)`:
-    /// J_ij(a, b) = Σ_μ ⟨Var(h_μ | v)⟩ w_iμ(a) w_jμ(b), the mean over `cases` `(n, visible)`. It is the second-order term of −F in the
+    /// J_ij(a, b) = Σ_μν ⟨Cov(h_μ, h_ν | v)⟩ w_iμ(a) w_jν(b), the mean over `cases`, where μ and ν are columns of one site. It is the second-order term of −F in the
     /// weights (Tubiana, Cocco, Monasson 2019; Decelle et al. 2024 have all orders).
     ///
     /// # Errors
@@ -123,7 +137,7 @@ impl PottsCouplings {
         visible: &Units,
         weights: &Tensor,
         hidden: &dyn Layer,
-        cases: &dyn Rows,
+        cases: &WeightedCases,
     ) -> Result<Self> {
         Self::new(visible, &through(weights, hidden, cases)?)
     }
@@ -188,26 +202,72 @@ impl PottsCouplings {
     }
 }
 
-/// J through hidden units, `(visible, visible)`.
-fn through(weights: &Tensor, hidden: &dyn Layer, cases: &dyn Rows) -> Result<Tensor> {
+/// J through hidden units, `(visible, visible)`: w·⟨Cov(h | v)⟩·wᵀ, the mean over `cases`.
+fn through(weights: &Tensor, hidden: &dyn Layer, cases: &WeightedCases) -> Result<Tensor> {
     let weights = to_host(&weights.detach())?;
-    let mut variances: Option<Tensor> = None;
-    for block in rows::blocks(cases) {
-        let inputs = to_host(&block?.detach())?.matmul(&weights)?;
-        // Var(h | I) is the derivative of E[h | I].
-        let mean = |by: f64| -> Result<Tensor> {
-            let bias = hidden.bias()?;
-            let inputs = (&inputs + by)?.to_dtype(bias.dtype())?.to_device(bias.device())?;
-            to_host(&hidden.mean(&inputs)?.detach())
-        };
-        let slope = ((mean(STEP)? - mean(-STEP)?)? / (2.0 * STEP))?.sum_keepdim(0)?;
-        variances = Some(variances.map_or(Ok(slope.clone()), |sum| sum + slope)?);
-    }
-    let Some(variances) = variances else {
-        return Err(Error::invalid("contacts", "at least one case", "none"));
+    let bias = hidden.bias()?;
+    let means = |inputs: &Tensor| -> Result<Tensor> {
+        let inputs = inputs.to_dtype(bias.dtype())?.to_device(bias.device())?;
+        to_host(&hidden.mean(&inputs)?.detach())
     };
-    let variances = (variances / cases.count() as f64)?;
-    Ok(weights.broadcast_mul(&variances)?.matmul(&weights.t()?)?.to_dtype(DType::F32)?)
+    // Columns of a site lie next to each other; those of different sites are independent given v.
+    let sites = site_starts(&hidden.units());
+    let offsets: Vec<usize> =
+        sites.iter().enumerate().map(|(column, first)| column - first).collect();
+    let several = offsets.iter().max().map_or(0, |most| most + 1);
+    let mut sums: Vec<Option<Tensor>> = vec![None; several];
+    let (mut start, mut total) = (0, 0.0);
+    for block in rows::blocks(cases.values) {
+        let inputs = to_host(&block?.detach())?.matmul(&weights)?;
+        let rows = inputs.dim(0)?;
+        let counts: Vec<f64> = match cases.weights {
+            Some(weights) => weights[start..start + rows].iter().map(|w| f64::from(*w)).collect(),
+            None => vec![1.0; rows],
+        };
+        (start, total) = (start + rows, total + counts.iter().sum::<f64>());
+        let counts = Tensor::from_vec(counts, (1, rows), &Device::Cpu)?;
+        for (offset, sum) in sums.iter_mut().enumerate() {
+            // Cov(h, h_k | I) is the derivative of E[h | I] by I_k, taken for one column of every site at once.
+            let by = offsets.iter().map(|own| if *own == offset { STEP } else { 0.0 });
+            let by = Tensor::from_iter(by, &Device::Cpu)?.to_dtype(inputs.dtype())?;
+            let above = means(&inputs.broadcast_add(&by)?)?;
+            let slope = ((above - means(&inputs.broadcast_sub(&by)?)?)? / (2.0 * STEP))?;
+            let slope = counts.matmul(&slope)?;
+            *sum = Some(sum.take().map_or(Ok(slope.clone()), |sum| sum + slope)?);
+        }
+    }
+    if total <= 0.0 {
+        return Err(Error::invalid("contacts", "at least one case", "none"));
+    }
+    let width = sites.len();
+    let mut covariance = vec![0.0; width * width];
+    for (offset, sum) in sums.iter().enumerate() {
+        let Some(sum) = sum else { continue };
+        for (row, slope) in sum.flatten_all()?.to_vec1::<f64>()?.into_iter().enumerate() {
+            let column = sites[row] + offset;
+            if column < width && sites[column] == sites[row] {
+                covariance[row * width + column] = slope / total;
+            }
+        }
+    }
+    let covariance = Tensor::from_vec(covariance, (width, width), &Device::Cpu)?;
+    Ok(weights.matmul(&covariance)?.matmul(&weights.t()?)?.to_dtype(DType::F32)?)
+}
+
+/// The first column of the site that each column is of; of units of one column, itself.
+fn site_starts(units: &Units) -> Vec<usize> {
+    let mut first = Vec::with_capacity(units.width());
+    for (columns, of) in units.groups() {
+        let states = match of {
+            Units::Potts { states, .. } => *states,
+            Units::Multinomial { .. } => columns.len(),
+            _ => 1,
+        };
+        first.extend(
+            columns.clone().map(|at| columns.start + (at - columns.start) / states * states),
+        );
+    }
+    first
 }
 
 /// Half the distance of the inputs between which the slope of a mean is taken.
@@ -372,10 +432,49 @@ mod tests {
         let weights = Tensor::new(&[[1f32], [-1.], [1.], [-1.], [0.], [0.]], &Device::Cpu)?;
         let units = Units::Potts { sites: 3, states: 2 };
         let cases = Tensor::new(&[[1f32, 0., 0., 1., 1., 0.]], &Device::Cpu)?;
+        let cases = WeightedCases { values: &cases, weights: None };
         let couplings = PottsCouplings::through_hidden(&units, &weights, &*hidden, &cases)?;
         let first = couplings.contacts(1, None)?[0];
         assert_eq!(first.sites, [0, 1]);
         assert!((first.norm - 0.5).abs() < 1e-4, "{}", first.norm); // √(4·(¼)²)
+        Ok(())
+    }
+
+    /// A softmax that is moved as a whole does not change: the variance of its columns alone would be none.
+    #[test]
+    fn a_hidden_site_of_two_states_couples_as_a_bit_does() -> Result<()> {
+        let units = Units::Potts { sites: 4, states: 3 };
+        let draw = |width: usize| {
+            Ok::<_, Error>(
+                (normal((12, width), DType::F32, &Device::Cpu, &mut Rng::new(4))? * 0.7)?,
+            )
+        };
+        let (bits, none) = (draw(2)?, Tensor::zeros((12, 1), DType::F32, &Device::Cpu)?);
+        let [one, other] = [bits.narrow(1, 0, 1)?, bits.narrow(1, 1, 1)?];
+        let sites = Tensor::cat(&[&none, &one, &none, &other], 1)?;
+        let cases = units.build(DType::F32, &Device::Cpu)?;
+        let inputs = Tensor::zeros((9, 12), DType::F32, &Device::Cpu)?;
+        let cases = cases.sample(&inputs, &mut Rng::new(5))?;
+        let weights: Vec<f32> = (1..=9).map(|i| i as f32).collect();
+        let of = |weights_of: &Tensor, hidden: Units, counts: Option<&[f32]>| -> Result<_> {
+            let hidden = hidden.build(DType::F32, &Device::Cpu)?;
+            let cases = WeightedCases { values: &cases, weights: counts };
+            PottsCouplings::through_hidden(&units, weights_of, &*hidden, &cases)?.contacts(1, None)
+        };
+        let potts = Units::Potts { sites: 2, states: 2 };
+        for counts in [None, Some(&weights[..])] {
+            let known = of(&bits, Units::bernoulli(2), counts)?;
+            let found = of(&sites, potts.clone(), counts)?;
+            assert!(known[0].norm > 0.05, "{known:?}");
+            for (known, found) in known.iter().zip(&found) {
+                assert_eq!(known.sites, found.sites);
+                assert!((known.norm - found.norm).abs() < 1e-5, "{known:?} {found:?}");
+            }
+        }
+        // A case that counts ten times is that case ten times.
+        let all = of(&bits, Units::bernoulli(2), None)?;
+        let weighed = of(&bits, Units::bernoulli(2), Some(&weights))?;
+        assert!(all.iter().zip(weighed).any(|(one, other)| (one.norm - other.norm).abs() > 1e-4));
         Ok(())
     }
 }

@@ -73,6 +73,11 @@ impl BeliefNet {
         if layers.is_empty() {
             return Err(Error::invalid("a belief net", "at least two layers", "one"));
         }
+        let mut kinds = layers.iter().map(|layer| layer.units.units());
+        if let Some(units) = kinds.find(|units| !matches!(units, Units::Bernoulli { .. })) {
+            let expected = "Bernoulli units";
+            return Err(Error::invalid("a layer of a belief net", expected, units.to_string()));
+        }
         let units = Units::bernoulli(top.elem_count()).build(top.dtype(), top.device())?;
         units.vars()[0].1.set(top)?;
         Ok(Self { layers, top: units })

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_boltzmann::contacts::{Contact, PottsCouplings, precision};
+use candle_boltzmann::contacts::{Contact, PottsCouplings, WeightedCases, precision};
 use candle_boltzmann::{Graph, letters_of_params};
 use candle_core::Device;
 use candle_dbn::viz::{Mark, Plot, Series};
@@ -104,6 +104,8 @@ pub fn run(args: &Contacts) -> Result<()> {
     output::check_free(&[&table, &picture], args.force)?;
     output::check_free(&args.params.iter().collect::<Vec<_>>(), args.force)?;
     let ContactModel { couplings, sites, letters, graph } = ContactModel::of(args)?;
+    let has_params = args.params.is_some() && graph.is_none();
+    output::refuse(&[("--params", has_params)], "expected a machine without hidden units")?;
     let known = args.contacts.as_deref().map(|path| known_contacts(path, sites)).transpose()?;
     let gap = match args.without_gap {
         true => Some(gap_of(letters.as_deref())?),
@@ -131,6 +133,10 @@ pub fn run(args: &Contacts) -> Result<()> {
         }
         far
     });
+    ensure!(
+        far.as_ref().is_none_or(|far| !far.is_empty()),
+        "--contacts: expected contacts at least {separation} sites apart, found none (--min-separation)"
+    );
     let precision = far.as_ref().map(|known| precision(&ranked, known));
     let is_known = |contact: &Contact| far.as_ref().map(|known| known.contains(&contact.sites));
     let pairs = ranked.iter().map(|contact| {
@@ -203,7 +209,8 @@ impl ContactModel {
         let part = inputs::find_cases(run, &model, data, &args.data_options, part)?;
         let cases = model.prepare_cases(&part.cases)?;
         let weights = rbm.weights().as_detached_tensor();
-        let couplings = PottsCouplings::through_hidden(&visible, &weights, rbm.hidden(), &cases)
+        let counted = WeightedCases { values: &cases, weights: part.weights.as_deref() };
+        let couplings = PottsCouplings::through_hidden(&visible, &weights, rbm.hidden(), &counted)
             .with_context(|| run.display().to_string())?;
         note_effective(cases.count());
         Ok(Self { couplings, sites: sites_of(&visible), letters, graph: None })
@@ -221,15 +228,18 @@ impl ContactModel {
         let cases = match has_hidden {
             true => {
                 let part = args.data.is_none().then_some(Cases::Train);
-                Some(machine.cases(args.data.as_deref(), &args.data_options, part)?.values)
+                Some(machine.cases(args.data.as_deref(), &args.data_options, part)?)
             }
             false => None,
         };
-        let rows = cases.as_ref().map(|cases| cases as &dyn Rows);
-        let couplings = PottsCouplings::of_machine(machine.learner.machine(), rows)
+        let weighted = cases.as_ref().map(|cases| WeightedCases {
+            values: &cases.values,
+            weights: cases.examples.weights.as_deref(),
+        });
+        let couplings = PottsCouplings::of_machine(machine.learner.machine(), weighted.as_ref())
             .with_context(|| args.run.display().to_string())?;
-        if let Some(rows) = rows {
-            note_effective(rows.count());
+        if let Some(WeightedCases { values, .. }) = weighted {
+            note_effective(values.count());
         }
         let graph = match has_hidden {
             true => None,
@@ -285,7 +295,8 @@ fn known_contacts(path: &Path, sites: usize) -> Result<Vec<[usize; 2]>> {
     let mut known = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+        // The header is that of the file that this command writes.
+        if line.is_empty() || line.starts_with('#') || number == 0 && line.starts_with("i,j") {
             continue;
         }
         let words = line.split([',', ' ', '\t', ';']).filter(|word| !word.is_empty());

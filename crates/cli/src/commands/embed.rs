@@ -8,6 +8,7 @@ use candle_boltzmann::Summation;
 use candle_core::{D, DType, Device, Tensor};
 use candle_dbn::data::parquet::{self, NamedColumn, Values};
 use candle_dbn::data::{ReadOptions, View};
+use candle_dbn::network::config::CONFIG;
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Autoencoder, Examples, Model};
 use indicatif::MultiProgress;
@@ -16,7 +17,7 @@ use rbm_core::{Rows, Units, rows};
 
 use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, Where};
-use crate::machines::{self, LearnedMachine, MachineCases};
+use crate::machines::{self, CLASSIFIER, LearnedMachine, MachineCases};
 use crate::tables::{self, FeatureNames, FeatureTable};
 use crate::{output, progress};
 
@@ -195,6 +196,9 @@ fn features(model: &Model, rows: &Tensor, wanted: &[Feature]) -> Result<Vec<Tens
 /// Writes the means of a Boltzmann machine's hidden units given each case.
 fn embed_by_machine(args: &Embed, bars: &MultiProgress) -> Result<()> {
     let machine = LearnedMachine::open(&args.run)?;
+    if let "classes" | "probabilities" = args.layer.as_str() {
+        return classify_by_machine(args, &machine, bars);
+    }
     let widths: Vec<usize> = machine.learner.shape().hidden.iter().map(Units::width).collect();
     ensure!(
         !widths.is_empty(),
@@ -213,6 +217,40 @@ fn embed_by_machine(args: &Embed, bars: &MultiProgress) -> Result<()> {
         let means = machine.learner.posterior(block)?.means;
         means.context("hidden units: expected some")
     })
+}
+
+/// Writes the classes of cases, or how probable each is, by the classifier that was unrolled from the machine, or else by its label units.
+fn classify_by_machine(args: &Embed, machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
+    let cases = machine.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
+    let classifier = machine.dir.join(CLASSIFIER);
+    let shares = if classifier.join(CONFIG).is_file() {
+        let model = Model::load(&classifier, &Device::Cpu)?;
+        model.class_probabilities(&machine.seen_by_classifier(&cases, bars)?)?
+    } else if machine.learner.shape().labels.is_some() {
+        machine.learner.label_probabilities(&cases.values)?
+    } else {
+        bail!(
+            "--layer: expected a machine with a classifier or label units for {:?}, found none",
+            args.layer
+        );
+    };
+    let shares = shares.to_dtype(DType::F32)?;
+    let names = cases.class_names.as_deref();
+    let (name, columns, values) = match args.layer.as_str() {
+        "classes" => {
+            let classes = shares.argmax_keepdim(D::Minus1)?.to_dtype(DType::F32)?;
+            ("classes", FeatureNames::Class, classes)
+        }
+        _ => {
+            let of = |class: usize| names.and_then(|names| names.get(class).cloned());
+            let all = 0..shares.dim(1)?;
+            let all = all.map(|class| of(class).unwrap_or_else(|| class.to_string()));
+            ("probability", FeatureNames::Named(all.collect()), shares)
+        }
+    };
+    let named = vec![(name.to_owned(), columns)];
+    let table = FeatureTable::of(named, &cases.rows, &cases.examples, names);
+    output::line(tables::write(&args.out, &table, std::iter::once(Ok(vec![values])))?)
 }
 
 /// Writes what the recognition of a belief net makes of each case.
@@ -243,7 +281,7 @@ impl WantedLayers {
             other => {
                 let layer = number(other).with_context(|| {
                     format!(
-                        "--layer: expected 1 to {most}, top or all of this machine, found {other:?}"
+                        "--layer: expected 1 to {most}, top, all, classes or probabilities of this machine, found {other:?}"
                     )
                 })?;
                 layer..=layer

@@ -9,7 +9,7 @@ use candle_dbn::store::run::RUNS;
 use indicatif::{DecimalBytes, MultiProgress};
 
 use crate::beliefs::{self, LearnedBelief};
-use crate::machines::{self, LearnedMachine};
+use crate::machines::{self, CLASSIFIER, LearnedMachine};
 use crate::{output, progress};
 
 /// Fetch a model from the Hub
@@ -118,6 +118,13 @@ pub fn push(args: &Push, bars: &MultiProgress) -> Result<()> {
         machines::check_learned(&args.run)?;
         output::refuse(&of_networks, "expected of a network, found a Boltzmann machine")?;
         LearnedMachine::open(&args.run)?.check_config()?;
+        if args.run.join(CLASSIFIER).is_dir() {
+            let classifier = args.run.join(CLASSIFIER);
+            output::note(format!(
+                "{}: stays here: a classifier that was unrolled is a model of its own",
+                classifier.display()
+            ));
+        }
     } else if beliefs::is_learned(&args.run) {
         output::refuse(&of_networks, "expected of a network, found a belief net")?;
         LearnedBelief::open(&args.run)?.keep_config()?;

@@ -156,6 +156,10 @@ fn copies_count_as_one() {
     place
         .dbn("train data.csv --weights identity:0.8 --out no")
         .failed_in_the_end(&["weights", "--one-hot"]);
+    // A belief net learns from cases that count alike: what would count for nothing is not taken.
+    place
+        .dbn("train copies.fasta --model belief --hidden 3 --weights identity:0.8 --out no")
+        .failed_in_the_end(&["copies.fasta", "count alike", "--model bm"]);
 }
 
 /// Documents as long as they are: what CD learns from them, looks at and embeds; and what cannot be, by name.

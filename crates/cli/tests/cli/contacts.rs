@@ -159,6 +159,17 @@ fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
     place
         .dbn("contacts bm --contacts wrong.txt --out f")
         .failed_in_the_end(&["wrong.txt: line 1", "from 1 to 9"]);
+    place.write("near.txt", "1 2\n");
+    place.dbn("contacts bm --contacts near.txt --out f").failed_in_the_end(&[
+        "--contacts",
+        "at least 4 sites apart",
+        "--min-separation",
+    ]);
+    // What it has written may be given back.
+    let own = place.dbn("contacts bm --contacts c/contacts.csv --out h --json").done();
+    assert_eq!(json(&own.out)["precision"][0], 1.0);
+    place.write("large_params.dat", "J 0 1 A A 1e50\nJ 0 5 A A 1\nh 0 A 0\nh 1 A 0\n");
+    place.dbn("contacts large_params.dat").failed(&["large_params.dat"]);
     place.dbn("contacts bm --out c").failed_in_the_end(&["c/contacts.csv", "--force"]);
     place.dbn("contacts bm --out g --without-gap").done();
 }
@@ -233,6 +244,15 @@ fn hidden_units_couple_effectively() {
     assert!(said.err.contains("second order"), "{}", said.err);
     assert_eq!(first(&json(&said.out)), PLANTED, "{}", said.out);
     assert!(place.path("rbm/contacts/contacts.png").is_file());
+    // A hidden site of several states is drawn together: its columns' own variances say nothing.
+    let words = "train rna.fasta --model bm --couplings none --hidden potts(4):5 --set epochs=150 --set batch_size=20 \
+                 --set learning_rate=0.1 --no-pictures --out sites";
+    place.dbn(words).done();
+    let found = json(&place.dbn("contacts sites --json").done().out);
+    assert_eq!(first(&found), PLANTED, "{found}");
+    assert!(found["pairs"][0]["norm"].as_f64().unwrap() > 0.1, "{found}");
+    place.dbn("contacts sites --params p.dat --out p").misused(&["--params", "hidden units"]);
+    assert!(!place.path("p").exists());
     place.dbn("train bars-and-stripes:3 --model bm --set epochs=2 --no-pictures --out bars").done();
     place.dbn("contacts bars").failed_in_the_end(&["bars", "Potts units", "bernoulli"]);
 }

@@ -38,6 +38,28 @@ fn digits_go_the_whole_way() {
     let expected = expected.iter().flat_map(|(name, count)| std::iter::repeat_n(*name, *count));
     assert!(stages.iter().map(String::as_str).eq(expected), "{stages:?}");
 
+    // What the classifier says of each case is the error that was measured.
+    let embed = |layer: &str, out: &str| {
+        let words = format!("embed deep --cases held-out --layer {layer} --out {out}");
+        place.dbn(&words).done();
+    };
+    embed("classes", "classes.csv");
+    embed("probabilities", "p.npy");
+    let classes = place.text("classes.csv");
+    let rows: Vec<Vec<&str>> = classes.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|head| *head == name).unwrap();
+    let (found, label) = (column("classes"), column("label"));
+    let wrong = rows[1..].iter().filter(|row| row[found] != row[label]).count();
+    let share = 100.0 * wrong as f64 / (rows.len() - 1) as f64;
+    assert!((share - error("classifier")).abs() < 0.006, "{share} {said}");
+    let (shape, shares) = read_npy(&place.read("p.npy"));
+    assert_eq!(shape, [rows.len() as u64 - 1, 10]);
+    for row in shares.chunks(10) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{row:?}");
+    }
+    let said_of_hub = place.dbn("push deep me/deep --dry-run").done();
+    assert!(said_of_hub.err.contains("deep/classifier: stays here"), "{}", said_of_hub.err);
+
     // Its recipe says all of it.
     place
         .dbn("train --recipe deep/recipe.toml --out again --checkpoint-every 0.05 --no-pictures")
@@ -148,6 +170,10 @@ fn what_a_deep_machine_cannot_do_is_refused() {
     place.dbn(&format!("{bars} --set labels=true")).misused(&["labels = true", "labels"]);
     place.dbn(&format!("{bars} --set classifier.epochs=3")).misused(&["[classifier]", "labels"]);
     place.dbn(&format!("{bars} --set classifier.epoch=3")).misused(&["epoch"]);
+    for posterior in ["mean-field:0", "mean-field:5:-1", "mean-field:5:nan", "mean-field:5:1:2"] {
+        let words = format!("{bars} --set posterior={posterior}");
+        place.dbn(&words).misused(&["mean-field:STEPS:TOLERANCE", posterior]);
+    }
     place.dbn(&format!("{bars} --set posterior=mean-field:0")).misused(&["mean-field:STEPS"]);
     place.dbn(&format!("{bars} --set labels=perhaps")).misused(&["true or false"]);
     place.dbn(&format!("{bars} --set pretraining_epochs=x")).misused(&["whole number"]);

@@ -39,7 +39,8 @@ pub struct LearningRecipe {
     pub method: Option<MachineMethod>,
     /// How hidden units that are coupled with each other are found, given the data.
     ///
-    /// Range: "sampled", "mean-field" or "mean-field:STEPS". Default: "mean-field" of a deep machine, else "sampled". Used by: machines whose hidden units are coupled
+    /// Range: "sampled", "mean-field", "mean-field:STEPS" or "mean-field:STEPS:TOLERANCE", the last a mean change of a mean. Default: "mean-field:50:1e-4" of a deep
+    /// machine, else "sampled". Used by: machines whose hidden units are coupled
     /// with each other.
     pub posterior: Option<PosteriorRecipe>,
     /// Times through the data.
@@ -164,16 +165,23 @@ pub enum WholeData {
 }
 
 /// How hidden units that are coupled with each other are found, given the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum PosteriorRecipe {
     /// By clamped Gibbs sampling.
     Sampled,
-    /// By mean field, in at most so many steps.
+    /// By mean field.
     MeanField {
-        /// At least 1.
+        /// The most steps, at least 1.
         steps: usize,
+        /// The mean change of a mean at which it ends before; not below 0.
+        tolerance: f64,
     },
+}
+
+impl PosteriorRecipe {
+    /// Mean field as deep machines have it where nothing else is said.
+    const MEAN_FIELD: Self = Self::MeanField { steps: MEAN_FIELD_STEPS, tolerance: TOLERANCE };
 }
 
 impl LearningRecipe {
@@ -184,7 +192,9 @@ impl LearningRecipe {
         Self {
             method: Some(learning.negative.into()),
             posterior: Some(match learning.posterior {
-                PositivePhase::MeanField { steps, .. } => PosteriorRecipe::MeanField { steps },
+                PositivePhase::MeanField { steps, tolerance, .. } => {
+                    PosteriorRecipe::MeanField { steps, tolerance }
+                }
                 _ => PosteriorRecipe::Sampled,
             }),
             epochs: Some(learning.epochs),
@@ -237,16 +247,16 @@ impl LearningRecipe {
         };
         let usual = match hidden_layers {
             0 | 1 => PosteriorRecipe::Sampled,
-            _ => PosteriorRecipe::MeanField { steps: MEAN_FIELD_STEPS },
+            _ => PosteriorRecipe::MEAN_FIELD,
         };
         learning.posterior = match self.posterior.unwrap_or(usual) {
             PosteriorRecipe::Sampled => PositivePhase::Sampled { sweeps: learning.sweeps },
-            PosteriorRecipe::MeanField { steps } => {
+            PosteriorRecipe::MeanField { steps, tolerance } => {
                 let start = match learning.pretraining_epochs {
                     0 => Start::Biases,
                     _ => Start::UpPass,
                 };
-                PositivePhase::MeanField { steps, tolerance: TOLERANCE, start }
+                PositivePhase::MeanField { steps, tolerance, start }
             }
         };
         learning
@@ -257,13 +267,17 @@ impl FromStr for PosteriorRecipe {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let steps = text.strip_prefix("mean-field:").map(str::parse::<usize>);
-        match (text, steps) {
-            ("sampled", _) => Ok(Self::Sampled),
-            ("mean-field", _) => Ok(Self::MeanField { steps: MEAN_FIELD_STEPS }),
-            (_, Some(Ok(steps))) if steps > 0 => Ok(Self::MeanField { steps }),
+        let mut words = text.split(':');
+        let kind = words.next();
+        let steps = words.next().map_or(Some(MEAN_FIELD_STEPS), |word| word.parse().ok());
+        let tolerance = words.next().map_or(Some(TOLERANCE), |word| word.parse::<f64>().ok());
+        match (kind, steps, tolerance.filter(|at| at.is_finite() && *at >= 0.0), words.next()) {
+            (Some("sampled"), ..) if text == "sampled" => Ok(Self::Sampled),
+            (Some("mean-field"), Some(steps @ 1..), Some(tolerance), None) => {
+                Ok(Self::MeanField { steps, tolerance })
+            }
             _ => Err(format!(
-                "posterior: expected mean-field, mean-field:STEPS or sampled, found {text:?}"
+                "posterior: expected mean-field, mean-field:STEPS, mean-field:STEPS:TOLERANCE or sampled, found {text:?}"
             )),
         }
     }
@@ -287,8 +301,14 @@ impl fmt::Display for PosteriorRecipe {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Sampled => f.write_str("sampled"),
-            Self::MeanField { steps: MEAN_FIELD_STEPS } => f.write_str("mean-field"),
-            Self::MeanField { steps } => write!(f, "mean-field:{steps}"),
+            Self::MeanField { steps, tolerance } => {
+                f.write_str("mean-field")?;
+                let is_usual = *tolerance == TOLERANCE;
+                if *steps != MEAN_FIELD_STEPS || !is_usual {
+                    write!(f, ":{steps}")?;
+                }
+                if is_usual { Ok(()) } else { write!(f, ":{tolerance:e}") }
+            }
         }
     }
 }

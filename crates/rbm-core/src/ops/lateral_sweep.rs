@@ -135,19 +135,10 @@ fn swept<T: Real + WithDType>(
     };
     let mut out = vec![T::default(); rows * width];
     if width > 0 {
-        let together = together(rows.div_ceil(LANES));
-        let groups = out.par_chunks_mut(together * LANES * width).enumerate();
-        groups.for_each(|(number, out)| sweep.groups(number * together, out));
+        let groups = out.par_chunks_mut(LANES * width).enumerate();
+        groups.for_each(|(group, out)| sweep.group(group, out));
     }
     Ok(Tensor::from_vec(out, (rows, width), &Device::Cpu)?)
-}
-
-/// Groups of chains that go through the panels side by side, of so many in all, so that the weights of a panel are read once for all of them. As few
-/// as leave each thread a few portions of work.
-fn together(groups: usize) -> usize {
-    const MOST: usize = 4;
-    const PORTIONS: usize = 4;
-    (groups / (PORTIONS * rayon::current_num_threads())).clamp(1, MOST)
 }
 
 /// Units whose inputs from the others are one product.
@@ -211,43 +202,28 @@ struct Sweep<'a, T> {
 }
 
 impl<T: Real> Sweep<'_, T> {
-    /// Draws groups of as many chains as there are lanes, from number `first` on, into their rows `out`.
-    fn groups(&self, first: usize, out: &mut [T]) {
-        let of_group = LANES * self.width;
-        let numbered = out.chunks(of_group).enumerate();
-        let mut groups: Vec<ChainLanes<T>> = numbered
-            .map(|(at, out)| self.group((first + at) * LANES, out.len() / self.width))
-            .collect();
-        let mut buffers = self.buffers();
-        for (at, panel) in self.panels.iter().enumerate() {
-            for chains in &mut groups {
-                self.draw_panel(at, panel, chains, &mut buffers);
-            }
-        }
-        for (chains, out) in groups.iter().zip(out.chunks_mut(of_group)) {
-            from_lanes(&chains.x, self.width, out);
-        }
-    }
-
-    /// The `rows` chains from number `first` on, as they begin.
-    fn group(&self, first: usize, rows: usize) -> ChainLanes<'_, T> {
-        let (width, units) = (self.width, self.units.len());
-        let elements = first * width..(first + rows) * width;
+    /// Draws the chains number `group`, as many as there are lanes, into their rows `out`.
+    fn group(&self, group: usize, out: &mut [T]) {
+        let (width, rows) = (self.width, out.len() / self.width);
+        let elements = group * LANES * width..(group * LANES + rows) * width;
         let mut betas = [T::default(); LANES];
-        for (beta, of_row) in betas.iter_mut().zip(&self.betas[first..][..rows]) {
+        for (beta, of_row) in betas.iter_mut().zip(&self.betas[group * LANES..][..rows]) {
             *beta = T::from_f64(*of_row);
         }
+        let units = self.units.len();
+        let words = words(self.draw, group * LANES * units..(group * LANES + rows) * units);
         let mut chains = ChainLanes {
-            first,
+            first: group * LANES,
             rows,
             betas,
             x: vec![[T::default(); LANES]; width],
-            words: words(self.draw, first * units..(first + rows) * units),
+            words: &words,
             inputs: &self.inputs[elements.clone()],
             free: self.free.map(|free| &free[elements.clone()]),
             picked: None,
         };
-        Simd::best().run(
+        let simd = Simd::best();
+        simd.run(
             #[inline(always)]
             || {
                 let x = &self.x[elements.clone()];
@@ -255,30 +231,23 @@ impl<T: Real> Sweep<'_, T> {
                 chains.picked = self.packed.as_ref().and_then(|_| self.picked(x));
             },
         );
-        chains
-    }
-
-    /// Draws the units of panel `at` of a group of chains.
-    fn draw_panel(
-        &self,
-        at: usize,
-        panel: &Panel,
-        chains: &mut ChainLanes<T>,
-        buffers: &mut Buffers<T>,
-    ) {
-        if chains.picked.is_none() {
-            let field = &mut buffers.field[..panel.columns.len()];
-            say(self.weights, panel.columns.clone(), &chains.x, field);
+        let mut buffers = self.buffers();
+        for (at, panel) in self.panels.iter().enumerate() {
+            if chains.picked.is_none() {
+                let field = &mut buffers.field[..panel.columns.len()];
+                say(self.weights, panel.columns.clone(), &chains.x, field);
+            }
+            simd.run(
+                #[inline(always)]
+                || {
+                    self.set_field(at, &chains, &mut buffers);
+                    for unit in panel.units.clone() {
+                        self.draw_unit(unit, &panel.columns, &mut chains, &mut buffers);
+                    }
+                },
+            );
         }
-        Simd::best().run(
-            #[inline(always)]
-            || {
-                self.set_field(at, chains, buffers);
-                for unit in panel.units.clone() {
-                    self.draw_unit(unit, &panel.columns, chains, buffers);
-                }
-            },
-        );
+        from_lanes(&chains.x, width, out);
     }
 
     fn buffers(&self) -> Buffers<T> {
@@ -454,7 +423,7 @@ struct ChainLanes<'a, T> {
     /// The value of each column.
     x: Vec<Lanes<T>>,
     /// `(rows, units)`.
-    words: Vec<u32>,
+    words: &'a [u32],
     /// `(rows, width)`, as the next is.
     inputs: &'a [T],
     free: Option<&'a [T]>,

@@ -143,6 +143,10 @@ impl ResolvedBelief {
         let own = Some(recipe.data.0.clone());
         let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
+        ensure!(
+            train.weights.is_none(),
+            "{source}: expected cases that count alike, found weights (a belief net learns without; --model bm takes them)"
+        );
         let units = Units::bernoulli(train.width());
         let cases = machine_data::learned(
             &train,
