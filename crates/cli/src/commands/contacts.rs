@@ -126,10 +126,11 @@ pub fn run(args: &Contacts) -> Result<()> {
         let far = known.iter().filter(|[i, j]| i.abs_diff(*j) >= separation);
         let far: Vec<_> = far.copied().collect();
         if far.len() < known.len() {
-            output::note(format!(
-                "{} known contacts are nearer than {separation} sites and do not count",
-                known.len() - far.len()
-            ));
+            let near = match known.len() - far.len() {
+                1 => "1 known contact is".to_owned(),
+                near => format!("{near} known contacts are"),
+            };
+            output::note(format!("{near} nearer than {separation} sites and not counted"));
         }
         far
     });

@@ -281,7 +281,7 @@ impl WantedLayers {
             other => {
                 let layer = number(other).with_context(|| {
                     format!(
-                        "--layer: expected 1 to {most}, top, all, classes or probabilities of this machine, found {other:?}"
+                        "--layer: expected 1 to {most}, top or all of this machine, found {other:?}"
                     )
                 })?;
                 layer..=layer

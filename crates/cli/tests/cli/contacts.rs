@@ -149,7 +149,7 @@ fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
     // Known contacts: one is found first, one is too near, one is not there.
     place.write("known.txt", "# i j distance\n8 2 4.5\n1 2\n3,9\n");
     let known = place.dbn("contacts bm --contacts known.txt --out e --json").done();
-    assert!(known.err.contains("1 known contacts are nearer than 4"), "{}", known.err);
+    assert!(known.err.contains("1 known contact is nearer than 4"), "{}", known.err);
     let known = json(&known.out);
     assert_eq!(
         (&known["precision"][0], &known["pairs"][0]["is_known"]),

@@ -252,7 +252,10 @@ fn read_fasta(path: &Path, text: &Bytes, alphabet: Option<&Alphabet>) -> Result<
         number += 1;
         let header = read.strip_prefix(b">");
         if let Some(row) = rows.last_mut().filter(|_| header.is_some() || length == 0) {
-            row.place = format!("the sequence before line {number}");
+            row.place = match row.name.split_whitespace().next() {
+                Some(name) => format!("the sequence {name}, before line {number}"),
+                None => format!("the sequence before line {number}"),
+            };
         }
         if length == 0 {
             break;

@@ -86,10 +86,10 @@ refused! {
     only_blank_lines: "x.fasta", b"\n\n", plain() => ["line 1", "an alignment", "no sequence"];
     a_sequence_without_a_header: "x.fasta", b"ACD\n>a\nACD\n", plain() => ["line 1", "begin with >", "`ACD`"];
     another_length: "x.fasta", b">a\nACD\n>b\nAC\n>c\nACD\n", plain()
-        => ["the sequence before line 5", "3 columns", "2"];
+        => ["the sequence b, before line 5", "3 columns", "2"];
     another_length_at_the_end: "x.fasta", b">a\nACD\n>b\nACDE\n", plain()
-        => ["the sequence before line 5", "3 columns", "4"];
-    no_columns: "x.fasta", b">a\n>b\nACD\n", plain() => ["the sequence before line 2", "at least one column", "0"];
+        => ["the sequence b, before line 5", "3 columns", "4"];
+    no_columns: "x.fasta", b">a\n>b\nACD\n", plain() => ["the sequence a, before line 2", "at least one column", "0"];
     no_amino_acid: "x.fasta", b">a\nAC*D\n", plain() => ["line 2, column 3", "an amino acid", "`*`"];
     too_few_states: "x.fasta", b">a\nACY\n", one_hot(20) => ["case 1, value 3", "from 0 to 19", "20"];
 }

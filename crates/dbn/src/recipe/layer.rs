@@ -323,7 +323,8 @@ impl Recipe {
             let is_chosen = layer.learning_rate.is_none();
             let centre = layer.centre.unwrap_or(is_chosen && rates.centre);
             layer.centre = Some(centre);
-            if is_chosen {
+            // Nothing is said of what does not learn.
+            if is_chosen && layer.epochs > 0 {
                 let also = if centre { ", centred" } else { "" };
                 chosen.push(format!(
                     "layer {} {} (momentum {}{also})",

@@ -96,7 +96,7 @@ pub struct Sample {
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Draw the data layer's units too, instead of giving their means: configurations for averages and energies
+    /// Draw the data layer's units too, instead of giving their means: configurations for averages and energies. Those of a Boltzmann machine always are
     #[arg(long)]
     pub binary: bool,
     /// Write the samples as sequences too: samples.fasta; for what learned from an alignment; of a Boltzmann machine at --temperature T. The data layer is drawn then,
