@@ -66,7 +66,8 @@ def learning(machine, cases, hidden, steps, args):
 
     # One-hot before the clock starts, as they lie in the others' memory.
     ready = measure.cycle([one_hot(v) if is_potts else v for v in cases.split(BATCH)])
-    name = f"pcd-{steps} {len(weights)}x{hidden} b{BATCH}" + (" potts" if is_potts else "")
+    shape = f"potts {len(weights) // STATES}x{STATES}-{hidden}" if is_potts else f"{len(weights)}x{hidden}"
+    name = f"pcd-{steps} {shape} b{BATCH}"
     return measure.row(name, BATCH, lambda: update(steps), products, args.seconds)
 
 
