@@ -587,7 +587,7 @@ pub fn check_learned(dir: &Path) -> Result<()> {
             name.to_string(),
             "the folder of a network or of a Boltzmann machine that has learned",
             format!(
-                "{what} (dbn sample, anneal, infer and evaluate --likelihood take it, dbn recall a Hopfield network)"
+                "{what} (dbn sample, anneal, infer and evaluate --likelihood take it, dbn recall a Hopfield network; dbn import makes a run of a _params.dat)"
             )
         )
     );

@@ -9,6 +9,9 @@ use rbm_core::model::conditional_layer::errors;
 use rbm_core::ops::{self, Ascent};
 use rbm_core::{Error, Layer, Result, Rng, Units};
 
+/// Joint log-probabilities of cases and hidden configurations that are held at once.
+const MOST_JOINT: usize = 1 << 22;
+
 /// The most configurations of hidden units that are counted one by one.
 const MOST_COUNTED: usize = 1 << 16;
 /// Configurations that are looked at together.
@@ -195,13 +198,26 @@ impl BeliefNet {
             rows.push(inputs.broadcast_add(&observed.units.bias()?)?.detach());
         }
         let (prior, rows) = (Tensor::cat(&prior, 0)?, Tensor::cat(&rows, 0)?);
-        // log p(v, h) = what h says alone, and v along its inputs, `(cases, configurations)`.
-        let joint = ops::product_transposed(cases, &rows)?.broadcast_add(&prior.unsqueeze(0)?)?;
-        let joint = joint.to_dtype(DType::F64)?;
-        let log_probability = joint.log_sum_exp(1)?;
-        let posterior = joint.broadcast_sub(&log_probability.unsqueeze(1)?)?.exp()?;
-        let mean = |h: &Tensor| ops::product(&posterior, &h.to_dtype(DType::F64)?);
-        let means = hidden.iter().map(mean).collect::<Result<_>>()?;
+        let hidden = hidden.iter().map(|h| h.to_dtype(DType::F64));
+        let hidden = hidden.collect::<std::result::Result<Vec<_>, _>>()?;
+        let (mut log_probabilities, mut means) = (Vec::new(), vec![Vec::new(); hidden.len()]);
+        let (count, some) = (cases.dim(0)?, (MOST_JOINT / total).max(1));
+        for start in (0..count).step_by(some) {
+            let cases = cases.narrow(0, start, some.min(count - start))?.contiguous()?;
+            // log p(v, h) = what h says alone, and v along its inputs, `(cases, configurations)`.
+            let joint =
+                ops::product_transposed(&cases, &rows)?.broadcast_add(&prior.unsqueeze(0)?)?;
+            let joint = joint.to_dtype(DType::F64)?;
+            let log_probability = joint.log_sum_exp(1)?;
+            let posterior = joint.broadcast_sub(&log_probability.unsqueeze(1)?)?.exp()?;
+            for (means, h) in means.iter_mut().zip(&hidden) {
+                means.push(ops::product(&posterior, h)?);
+            }
+            log_probabilities.push(log_probability);
+        }
+        let log_probability = Tensor::cat(&log_probabilities, 0)?;
+        let cat = |means: &Vec<Tensor>| Tensor::cat(means, 0);
+        let means = means.iter().map(cat).collect::<std::result::Result<_, _>>()?;
         Ok(ExactPosterior { log_probability, means })
     }
 

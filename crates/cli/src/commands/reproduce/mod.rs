@@ -46,8 +46,8 @@ use crate::{inputs, output, progress};
   dbn reproduce ising                                    an Ising model beside Onsager's curve
   dbn reproduce mnist-16 --data mnist/
   dbn reproduce debd --data debd/dna --budget 180        sizes and rates chosen on the validation part first
-Stopped at any time, the same command goes on where it was; those that train no network (ising to
-bm-bars) take minutes, and begin anew.")]
+Stopped at any time, the same command goes on where it was. Those that keep no run (ising to
+bm-bars, house and belief) begin anew: they take minutes, and belief most of an hour.")]
 pub struct Reproduce {
     /// Which experiment; without it, a list
     pub name: Option<String>,
