@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use rbm_core::model::{Coupling, Machine};
 use rbm_core::ops::device::to_host;
+use rbm_core::units::first_columns;
 use rbm_core::{Error, Layer, Result, Rows, Units, rows};
 use serde::Serialize;
 
@@ -204,6 +205,14 @@ impl PottsCouplings {
 
 /// J through hidden units, `(visible, visible)`: w·⟨Cov(h | v)⟩·wᵀ, the mean over `cases`.
 fn through(weights: &Tensor, hidden: &dyn Layer, cases: &WeightedCases) -> Result<Tensor> {
+    let count = cases.values.count();
+    if let Some(found) = cases.weights.map(<[f32]>::len).filter(|found| *found != count) {
+        return Err(Error::invalid(
+            "weights",
+            format!("one for each of {count} cases"),
+            found.to_string(),
+        ));
+    }
     let weights = to_host(&weights.detach())?;
     let bias = hidden.bias()?;
     let means = |inputs: &Tensor| -> Result<Tensor> {
@@ -211,7 +220,7 @@ fn through(weights: &Tensor, hidden: &dyn Layer, cases: &WeightedCases) -> Resul
         to_host(&hidden.mean(&inputs)?.detach())
     };
     // Columns of a site lie next to each other; those of different sites are independent given v.
-    let sites = site_starts(&hidden.units());
+    let sites = first_columns(&hidden.support());
     let offsets: Vec<usize> =
         sites.iter().enumerate().map(|(column, first)| column - first).collect();
     let several = offsets.iter().max().map_or(0, |most| most + 1);
@@ -252,22 +261,6 @@ fn through(weights: &Tensor, hidden: &dyn Layer, cases: &WeightedCases) -> Resul
     }
     let covariance = Tensor::from_vec(covariance, (width, width), &Device::Cpu)?;
     Ok(weights.matmul(&covariance)?.matmul(&weights.t()?)?.to_dtype(DType::F32)?)
-}
-
-/// The first column of the site that each column is of; of units of one column, itself.
-fn site_starts(units: &Units) -> Vec<usize> {
-    let mut first = Vec::with_capacity(units.width());
-    for (columns, of) in units.groups() {
-        let states = match of {
-            Units::Potts { states, .. } => *states,
-            Units::Multinomial { .. } => columns.len(),
-            _ => 1,
-        };
-        first.extend(
-            columns.clone().map(|at| columns.start + (at - columns.start) / states * states),
-        );
-    }
-    first
 }
 
 /// Half the distance of the inputs between which the slope of a mean is taken.
@@ -471,7 +464,8 @@ mod tests {
                 assert!((known.norm - found.norm).abs() < 1e-5, "{known:?} {found:?}");
             }
         }
-        // A case that counts ten times is that case ten times.
+        assert!(of(&bits, Units::bernoulli(2), Some(&weights[1..])).is_err());
+        // Cases that count differently couple differently.
         let all = of(&bits, Units::bernoulli(2), None)?;
         let weighed = of(&bits, Units::bernoulli(2), Some(&weights))?;
         assert!(all.iter().zip(weighed).any(|(one, other)| (one.norm - other.norm).abs() > 1e-4));

@@ -386,18 +386,23 @@ impl LearnedMachine {
         Ok(found?)
     }
 
+    /// The classifier that was unrolled from it, where there is one.
+    pub fn classifier(&self) -> Result<Option<Model>> {
+        let dir = self.dir.join(CLASSIFIER);
+        let load = || Model::load(&dir, &Device::Cpu);
+        Ok(dir.join(CONFIG).is_file().then(load).transpose()?)
+    }
+
     /// How many of `cases` the classifier takes for another class than theirs that was unrolled from it; nothing where there is none.
     pub fn classifier_errors(
         &self,
         cases: &MachineCases,
         bars: &MultiProgress,
     ) -> Result<Option<usize>> {
-        let dir = self.dir.join(CLASSIFIER);
-        let (true, Some(labels)) = (dir.join(CONFIG).is_file(), &cases.examples.labels) else {
+        let Some(labels) = &cases.examples.labels else { return Ok(None) };
+        let Some(Model { classifier: Some(classifier), .. }) = self.classifier()? else {
             return Ok(None);
         };
-        let model = Model::load(&dir, &Device::Cpu)?;
-        let Some(classifier) = &model.classifier else { return Ok(None) };
         let found = classifier.predict(&self.seen_by_classifier(cases, bars)?)?;
         Ok(Some(found.iter().zip(labels).filter(|(found, label)| found != label).count()))
     }

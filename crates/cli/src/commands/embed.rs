@@ -8,7 +8,6 @@ use candle_boltzmann::Summation;
 use candle_core::{D, DType, Device, Tensor};
 use candle_dbn::data::parquet::{self, NamedColumn, Values};
 use candle_dbn::data::{ReadOptions, View};
-use candle_dbn::network::config::CONFIG;
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Autoencoder, Examples, Model};
 use indicatif::MultiProgress;
@@ -17,7 +16,7 @@ use rbm_core::{Rows, Units, rows};
 
 use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, Where};
-use crate::machines::{self, CLASSIFIER, LearnedMachine, MachineCases};
+use crate::machines::{self, LearnedMachine, MachineCases};
 use crate::tables::{self, FeatureNames, FeatureTable};
 use crate::{output, progress};
 
@@ -222,9 +221,7 @@ fn embed_by_machine(args: &Embed, bars: &MultiProgress) -> Result<()> {
 /// Writes the classes of cases, or how probable each is, by the classifier that was unrolled from the machine, or else by its label units.
 fn classify_by_machine(args: &Embed, machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
     let cases = machine.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
-    let classifier = machine.dir.join(CLASSIFIER);
-    let shares = if classifier.join(CONFIG).is_file() {
-        let model = Model::load(&classifier, &Device::Cpu)?;
+    let shares = if let Some(model) = machine.classifier()? {
         model.class_probabilities(&machine.seen_by_classifier(&cases, bars)?)?
     } else if machine.learner.shape().labels.is_some() {
         machine.learner.label_probabilities(&cases.values)?

@@ -110,4 +110,8 @@ fn what_is_counted_is_the_target_of_a_search() {
         let table = place.dbn(&format!("anneal {model} --exact --reads 50")).done().out;
         assert!(table.contains("(exact, of "), "{table}");
     }
+    // Before minutes of counting.
+    place.write("there.npy", "");
+    let words = "anneal pmj:24x24:seed=1 --exact --sweeps 10 --out there.npy";
+    place.dbn(words).failed(&["there.npy", "--force"]);
 }

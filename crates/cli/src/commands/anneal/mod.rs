@@ -159,6 +159,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let has_seed = args.exact && !args.has_search() && args.seed.is_some();
     output::refuse(&[("--seed", has_seed)], "has no meaning where states are counted alone")?;
     if args.exact && args.has_search() {
+        check_out(args)?;
         let field = match MarkovField::is_in(model) {
             true => MarkovField::read(model)?,
             false => MarkovField::of_graph(&machines::graph(model)?)?,
